@@ -1,0 +1,59 @@
+/*
+ * settings.h: what the user asked for, from PQONE_* in the environment; the table is settings.def.
+ *
+ * Read once, at the first call that needs it, and constant from then on. A bad value is one log line
+ * with the value and what is accepted, and the default is used. Values may be hostile: any length, any byte.
+ */
+#ifndef PQONE_SETTINGS_H
+#define PQONE_SETTINGS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum mode { MODE_SHARE, MODE_SESSION, MODE_OBSERVE, MODE_OFF };
+enum on_duplicate { ON_DUPLICATE_LOG, ON_DUPLICATE_IGNORE, ON_DUPLICATE_FAIL, ON_DUPLICATE_ABORT };
+enum log_place { LOG_TO_STDERR, LOG_TO_SYSLOG, LOG_TO_NONE, LOG_TO_PATH };
+enum log_format { LOG_TEXT, LOG_JSON };
+
+#define SETTING_NO_LIMIT 0        /* max_connections: none */
+#define SETTING_NEVER INT64_C(-1) /* a duration that is off */
+
+struct settings {
+    enum mode mode;
+    uint32_t max_connections;
+    int64_t wait_timeout;  /* durations are nanoseconds */
+    char **safe_functions; /* NULL-terminated, lower case; NULL when none */
+    uint32_t stack;
+    enum on_duplicate on_duplicate;
+    int64_t linger;
+    int64_t idle_timeout;
+    bool idle_timeout_is_default;
+    int64_t max_lifetime;
+    char *via; /* NULL when none */
+    enum log_place log;
+    char *log_path; /* with LOG_TO_PATH; %p not yet replaced */
+    enum log_format log_format;
+    char *ledger_dir; /* NULL when not set */
+    bool disable;
+};
+
+/* The process's settings; reads the environment the first time. Never NULL. */
+const struct settings *settings(void);
+
+/* One row of the table, for --help and the like. */
+struct setting_row {
+    const char *name, *default_text, *accepted, *help;
+};
+extern const struct setting_row setting_rows[];
+extern const size_t setting_row_count;
+
+/* Parses `text` for setting `name` ("MAX_CONNECTIONS") into `into`. False if it is not accepted; then
+ * `why` (at least 256 bytes) holds one sentence with the value (shortened, control bytes as ?) and what
+ * is accepted. A password inside VIA is refused and never repeated in the sentence. */
+bool setting_parse(const char *name, const char *text, struct settings *into, char *why, size_t size);
+
+/* The built-in defaults. */
+void settings_defaults(struct settings *into);
+
+#endif

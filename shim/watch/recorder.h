@@ -1,0 +1,63 @@
+/*
+ * recorder.h: writes the ledger of this process. Rows are plain stores into a shared mapping.
+ *
+ * The file is made at the first use of libpq (a process that never calls it makes none). When it cannot
+ * be made, one log line says so and every function below works on a private dummy mapping, so that
+ * callers never check. Thread-safe, without the engine's locks. In a forked child the first call after
+ * recorder_after_fork() makes a new file; the parent's mapping is never written by the child.
+ */
+#ifndef PQONE_RECORDER_H
+#define PQONE_RECORDER_H
+
+#include "ledger.h"
+
+/* The mapping; opens the ledger if it is not open yet. Never NULL. */
+struct ledger_header *recorder(void);
+
+/* Base name of the ledger file, "" if there is none. Valid until fork. */
+const char *recorder_file(void);
+
+/* The child's side of fork: forget the parent's mapping. Async-signal-safe. */
+void recorder_after_fork(int parent_pid);
+
+/* Says how the process ended: exit. Removes the file if there is no launcher (PQONE_RUN unset) and no
+ * handle is left unfinished: nobody would ever read it. */
+void recorder_close(void);
+
+/* A row for a target, found by name or new. UINT32_MAX if the table is full. */
+uint32_t recorder_target(const char *name);
+
+/* A row for a new handle or server connection; when the table is full a row that is shared by all who
+ * found no room (never listed: its state stays free), and counters.handles_unlisted counts. */
+struct ledger_handle *recorder_handle_open(uint64_t number, const void *address, uint32_t site,
+                                           uint32_t target, enum ledger_handle_state state);
+void recorder_handle_close(struct ledger_handle *row);
+struct ledger_server *recorder_server_open(int backend_pid, uint32_t target);
+void recorder_server_close(struct ledger_server *row);
+
+/* Row by index, with the table's bounds checked; NULL if there is none. */
+struct ledger_site *recorder_site(uint32_t site);
+struct ledger_target *recorder_target_row(uint32_t target);
+/* Index of a row (the inverse, for ledger_handle.server); UINT32_MAX for the shared one. */
+uint32_t recorder_server_index(const struct ledger_server *row);
+
+/* Adds one to a counter and keeps its peak. */
+static inline void recorder_count_up(_Atomic uint64_t *now, _Atomic uint64_t *peak) {
+    uint64_t value = atomic_fetch_add_explicit(now, 1, memory_order_relaxed) + 1;
+    uint64_t known = atomic_load_explicit(peak, memory_order_relaxed);
+    while (value > known && !atomic_compare_exchange_weak_explicit(peak, &known, value, memory_order_relaxed,
+                                                                   memory_order_relaxed))
+        ;
+}
+static inline void recorder_count_up32(_Atomic uint32_t *now, _Atomic uint32_t *peak) {
+    uint32_t value = atomic_fetch_add_explicit(now, 1, memory_order_relaxed) + 1;
+    uint32_t known = atomic_load_explicit(peak, memory_order_relaxed);
+    while (value > known && !atomic_compare_exchange_weak_explicit(peak, &known, value, memory_order_relaxed,
+                                                                   memory_order_relaxed))
+        ;
+}
+
+/* Nanoseconds of CLOCK_MONOTONIC_COARSE: about 7 ns to ask, 1 to 4 ms exact. */
+int64_t recorder_now(void);
+
+#endif
