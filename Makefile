@@ -1,0 +1,148 @@
+# pqone's build: the shim (libpqone.so), the launcher (pqone), their tests and the demo. `make help`.
+B ?= build
+PREFIX ?= /usr/local
+CC ?= gcc
+CFLAGS ?= -O2 -g
+LIBPQ_INCLUDE ?= $(shell pg_config --includedir 2>/dev/null)
+
+# Files that define the interposed symbols. They stay out of engine.a, so that the launcher and the unit
+# runner are never their own victims.
+FACADE := forward connect cancel callbacks answers dynlink
+
+SANITIZE ?=
+sanitize := $(if $(SANITIZE),-fsanitize=$(SANITIZE) -fno-omit-frame-pointer -fno-sanitize-recover=undefined)
+warn := -Wall -Wextra -Wshadow -Wmissing-prototypes $(if $(WERROR),-Werror)
+compile = $(CC) -std=gnu11 -D_GNU_SOURCE $(CFLAGS) $(warn) $(sanitize) $(CPPFLAGS) -MMD -MP -pthread \
+	-Ishim $(if $(LIBPQ_INCLUDE),-I$(LIBPQ_INCLUDE))
+link = $(CC) $(CFLAGS) $(sanitize) $(LDFLAGS) -pthread
+
+objects = $(patsubst %.c,$(B)/%.o,$(wildcard $(1)))
+shim := $(call objects,shim/*.c shim/watch/*.c)
+engine := $(filter-out $(FACADE:%=$(B)/shim/%.o),$(shim))
+cli := $(call objects,shim/cli/*.c)
+unit := $(call objects,tests/unit/*.c)
+programs := $(patsubst tests/programs/%.c,$(B)/programs/%,$(wildcard tests/programs/*.c))
+fakes := $(patsubst tests/fake/%.c,$(B)/fake/%,$(wildcard tests/fake/call*.c)) $(B)/fake/libpq.so.5 \
+	$(B)/fake/future/libpq.so.5
+sources = $(shell find shim tests demo -name '*.[ch]')
+
+all: $(B)/libpqone.so $(B)/pqone
+
+help:
+	@printf '%s\n' \
+	'make                 build/libpqone.so (the shim) and build/pqone (the launcher)' \
+	'make test            everything: units, symbols, fake libpq, real programs on a throwaway PostgreSQL' \
+	'make unit            the unit tests alone' \
+	'make demo            three scenes, each without and with the shim; installs what it needs' \
+	'make bench           direct, singleton, pqone and PgBouncer in turns, as ratios' \
+	'make asan tsan       units and C programs under the address, undefined and thread sanitizers' \
+	'make format lint     lay out the sources; check layout, and build with clang, warnings as errors' \
+	'make install         PREFIX=/usr/local DESTDIR=; make uninstall takes it away again' \
+	'make clean           removes build/' \
+	'' \
+	'B=dir builds elsewhere, WERROR=1 makes warnings errors, TESTS="capacity real" runs those suites only,' \
+	'TRANSFER_SECONDS=60 makes the money transfer run for a minute.'
+
+$(B)/%.o: %.c
+	@mkdir -p $(@D)
+	$(compile) -fPIC -fvisibility=hidden -c -o $@ $<
+
+$(B)/libpqone.so: $(shim)
+	$(link) -shared -Wl,-soname,libpqone.so -Wl,--as-needed $(if $(SANITIZE),,-Wl,-z,defs) -o $@ $^ -ldl
+
+$(B)/engine.a: $(engine)
+	@rm -f $@
+	ar rcs $@ $^
+
+$(B)/pqone: $(cli) $(B)/engine.a
+	$(link) -o $@ $^ -ldw -lelf -ljansson -ldl
+
+$(B)/unit: $(unit) $(filter-out %/main.o,$(cli)) $(B)/engine.a
+	$(link) -o $@ $^ -lcriterion -ldw -lelf -ljansson -ldl
+
+# -rdynamic: a log line without launcher names functions by what dladdr knows.
+$(B)/programs/%: $(B)/tests/programs/%.o $(call objects,tests/programs/case/*.c)
+	@mkdir -p $(@D)
+	$(link) -rdynamic -o $@ $^ -lpq -ldl
+$(B)/programs/never: $(B)/tests/programs/never.o
+	@mkdir -p $(@D)
+	$(link) -o $@ $^
+
+$(B)/fake/libpq.so.5: $(B)/tests/fake/libpq.o
+	@mkdir -p $(@D)
+	$(link) -shared -Wl,-soname,libpq.so.5 -o $@ $^
+$(B)/tests/fake/future.o: tests/fake/libpq.c
+	@mkdir -p $(@D)
+	$(compile) -DFUTURE -fPIC -fvisibility=hidden -c -o $@ $<
+$(B)/fake/future/libpq.so.5: $(B)/tests/fake/future.o
+	@mkdir -p $(@D)
+	$(link) -shared -Wl,-soname,libpq.so.5 -o $@ $^
+$(B)/fake/%: $(B)/tests/fake/%.o $(B)/fake/libpq.so.5
+	$(link) -rdynamic -o $@ $^ -ldl
+
+test-programs: all $(programs) $(fakes)
+
+test:
+	@tests/install-needs build test
+	@$(MAKE) all $(B)/unit test-programs
+	@B=$(B) tests/suite $(TESTS)
+
+unit:
+	@tests/install-needs build test
+	@$(MAKE) $(B)/unit
+	@$(B)/unit
+
+demo:
+	@tests/install-needs build demo
+	@$(MAKE) all
+	@B=$(B) demo/run
+
+bench:
+	@tests/install-needs build test bench
+	@$(MAKE) all
+	@B=$(B) tests/bench/run
+
+asan tsan: SHORT ?= 1
+asan:
+	@tests/install-needs build test
+	@$(MAKE) B=$(B)/asan SANITIZE=address,undefined CFLAGS='-O1 -g' sanitized
+tsan:
+	@tests/install-needs build test
+	@$(MAKE) B=$(B)/tsan SANITIZE=thread CFLAGS='-O1 -g' sanitized
+sanitized: all $(B)/unit test-programs
+	@B=$(B) SANITIZE=$(SANITIZE) tests/suite $(TESTS)
+
+format:
+	clang-format -i $(sources)
+
+lint:
+	@tests/install-needs build test lint
+	clang-format --dry-run -Werror $(sources)
+	@$(MAKE) B=$(B)/clang CC=clang WERROR=1 all $(B)/clang/unit test-programs
+
+bin := $(DESTDIR)$(PREFIX)/bin
+lib := $(DESTDIR)$(PREFIX)/lib/pqone
+share := $(DESTDIR)$(PREFIX)/share
+manual := $(wildcard shim/cli/*.1)
+installed = $(bin)/pqone $(lib)/libpqone.so $(manual:shim/cli/%=$(share)/man/man1/%) \
+	$(share)/bash-completion/completions/pqone $(share)/zsh/site-functions/_pqone \
+	$(share)/fish/vendor_completions.d/pqone.fish
+
+install: all
+	install -D -m 755 $(B)/pqone $(bin)/pqone
+	install -D -m 755 $(B)/libpqone.so $(lib)/libpqone.so
+	$(foreach page,$(manual),install -D -m 644 $(page) $(share)/man/man1/$(notdir $(page));)
+	install -D -m 644 shim/cli/completions/pqone.bash $(share)/bash-completion/completions/pqone
+	install -D -m 644 shim/cli/completions/_pqone $(share)/zsh/site-functions/_pqone
+	install -D -m 644 shim/cli/completions/pqone.fish $(share)/fish/vendor_completions.d/pqone.fish
+
+uninstall:
+	rm -f $(installed)
+	-rmdir $(lib)
+
+clean:
+	rm -rf $(B)
+
+-include $(shim:.o=.d) $(cli:.o=.d) $(unit:.o=.d) $(wildcard $(B)/tests/*/*.d $(B)/tests/*/*/*.d)
+.PHONY: all help test-programs test unit demo bench asan tsan sanitized format lint install uninstall clean
+.SECONDARY:
