@@ -2,7 +2,8 @@
  * settings.h: what the user asked for, from PQONE_* in the environment; the table is settings.def.
  *
  * Read once, at the first call that needs it, and constant from then on. A bad value is one log line
- * with the value and what is accepted, and the default is used. Values may be hostile: any length, any byte.
+ * with the value and what is accepted, and the default is used. A variable that is set but empty counts as
+ * unset. Values may be hostile: any length, any byte.
  */
 #ifndef PQONE_SETTINGS_H
 #define PQONE_SETTINGS_H
@@ -36,6 +37,7 @@ struct settings {
     enum log_format log_format;
     char *ledger_dir; /* NULL when not set */
     bool disable;
+    char run[64]; /* PQONE_RUN: the launcher's name for this run, not for people to set; "" without one */
 };
 
 /* The process's settings; reads the environment the first time. Never NULL. */
@@ -48,12 +50,19 @@ struct setting_row {
 extern const struct setting_row setting_rows[];
 extern const size_t setting_row_count;
 
-/* Parses `text` for setting `name` ("MAX_CONNECTIONS") into `into`. False if it is not accepted; then
- * `why` (at least 256 bytes) holds one sentence with the value (shortened, control bytes as ?) and what
- * is accepted. A password inside VIA is refused and never repeated in the sentence. */
+/* Parses `text` for setting `name` ("MAX_CONNECTIONS") into `into`, which settings_defaults() has filled.
+ * False if it is not accepted; then `why` (at least 256 bytes) holds one sentence with the value
+ * (shortened, control bytes as ?) and what is accepted. A password inside VIA is refused; no value of VIA
+ * is ever repeated, readable or not. */
 bool setting_parse(const char *name, const char *text, struct settings *into, char *why, size_t size);
 
-/* The built-in defaults. */
+/* The built-in defaults; for memory that holds no settings yet. */
 void settings_defaults(struct settings *into);
+
+/* Frees what setting_parse() allocated. Never for the struct that settings() returns. */
+void settings_clear(struct settings *these);
+
+/* "share", "session", "observe", "off". */
+const char *setting_mode_word(enum mode mode);
 
 #endif
