@@ -1,0 +1,113 @@
+/*
+ * handle.h: what the program holds as PGconn *.
+ *
+ * A handle is an address in a range of our own that nothing is mapped to: one per PQconnect*, failed ones
+ * too, never used twice. So a stale one is recognised, a pointer that we did not mint passes through, and
+ * a function of libpq that by-passes us with a handle faults at a telling address instead of reading
+ * somebody's memory.
+ *
+ * Threads: libpq allows one thread at a time in a PGconn, so a handle's fields are its caller's own,
+ * except those marked atomic and the list links, which the set's lock guards.
+ */
+#ifndef PQONE_HANDLE_H
+#define PQONE_HANDLE_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "pin.h"
+#include "process.h"
+#include "real.h"
+#include "watch/recorder.h"
+
+struct set;
+struct server;
+struct call;
+struct identity;
+
+/* What the program set on its PGconn and must find again on whatever server connection it is leased. */
+struct manners {
+    PQnoticeReceiver receiver;
+    void *receiver_argument;
+    PQnoticeProcessor processor;
+    void *processor_argument;
+    PGVerbosity verbosity;
+    PGContextVisibility context;
+    bool nonblocking;
+};
+
+struct parameter {
+    struct parameter *next;
+    char *value;
+    char name[];
+};
+
+struct handle {
+    _Atomic uint64_t number; /* 1 for the first of the process; 0 while this memory is free */
+    struct libpq *libpq;
+    struct set *set;                /* it counts as one of set->handles */
+    struct handle *next, *previous; /* in set->handles */
+    _Atomic(struct server *) server; /* used last; held if the server's lease says so (lease.h) */
+    struct identity *identity;       /* what it was told of the server; NULL if it never connected */
+    struct call *call;               /* innermost call in progress */
+    _Atomic uint32_t pin;            /* enum pin_reason */
+    enum taint taint;                /* of the session that it has pinned */
+    ConnStatusType status;           /* while it holds no lease */
+    bool busy;                       /* inside an exchange or a transaction */
+    bool restyle;                    /* manners changed since its connection was dressed */
+    bool refused;                    /* PQONE_ON_DUPLICATE=fail: `error` is all it has */
+    bool opening;                    /* PQconnectStart was answered with an open connection, not yet polled */
+    struct manners manners;
+    char *error; /* error message while it holds no lease, or of ours; size bytes */
+    size_t error_size;
+    struct parameter *parameters; /* values that PQparameterStatus returned and so must keep */
+    uint32_t site;
+    int64_t opened;
+    struct ledger_handle *row;
+};
+
+enum { HANDLE_GRAIN = 16 };
+
+extern uintptr_t handle_range;      /* first address; 0 until the first handle */
+extern uintptr_t handle_range_size; /* 0 until the first handle */
+
+/* A new handle, with number and nothing else. NULL when memory or the range is used up. */
+struct handle *handle_new(void);
+
+/* Makes the handle stale at once (first) and gives its memory back (second), for reuse by other handles. */
+bool handle_retire(struct handle *handle);
+void handle_free(struct handle *handle);
+
+/* The program's side of it. */
+static inline PGconn *handle_address(const struct handle *handle) {
+    return (PGconn *)(handle_range +
+                      atomic_load_explicit(&handle->number, memory_order_relaxed) * HANDLE_GRAIN);
+}
+
+/* The slow half of handle_of(). */
+struct handle *handle_look_up(const PGconn **conn, const char *function);
+
+/* The handle behind `*conn`, or NULL for a pointer that we did not mint (it is libpq's own, or NULL). A
+ * stale handle is misuse: it is logged, and `*conn` becomes NULL, which libpq's functions answer as they
+ * answer a missing connection instead of crashing. */
+static inline struct handle *handle_of(const PGconn **conn, const char *function) {
+    process_check();
+    if (__builtin_expect((uintptr_t)*conn - handle_range >= handle_range_size, 0))
+        return NULL;
+    return handle_look_up(conn, function);
+}
+
+/* Keeps a copy of `text` as the handle's own error message ("" to clear). */
+void handle_say(struct handle *handle, const char *text);
+void handle_sayf(struct handle *handle, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+/* Keeps `value` for the handle under `name` and returns the copy, which stays valid until another value
+ * comes. NULL stays NULL. */
+const char *handle_keep_parameter(struct handle *handle, const char *name, const char *value);
+
+/* Forked child: the parent's lock state means nothing here. */
+void handles_fork(enum fork_side side);
+
+#endif

@@ -1,0 +1,169 @@
+/* housekeeping.c: closes server connections whose time has come, and reads the answers of those being cleaned. */
+#define _GNU_SOURCE
+#include "housekeeping.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <time.h>
+
+#include "lease.h"
+#include "set.h"
+#include "settings.h"
+
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* guards what follows; never together with another */
+static pthread_cond_t changed = PTHREAD_COND_INITIALIZER;
+static bool running, again, working, stopping;
+
+enum { CLEANING_POLL = 1000000 }; /* nanoseconds between two looks at a connection that is being cleaned */
+
+struct round {
+    int64_t now, next; /* next: when something is due, INT64_MAX if nothing is */
+    bool lone_too;     /* sets of one connection with handles count as well */
+};
+
+static void due_at(struct round *round, int64_t when) {
+    if (when < round->next)
+        round->next = when;
+}
+
+/* Is it time to close this idle connection? Notes when it will be, if not yet. */
+static bool is_due(const struct server *server, void *context) {
+    struct round *round = context;
+    const struct settings *wish = settings();
+    const struct set *set = server->set;
+    int64_t when = INT64_MAX;
+    if (set->handle_count == 0)
+        when = set->idle_since + wish->linger;
+    if (wish->idle_timeout != SETTING_NEVER && server->last_used + wish->idle_timeout < when)
+        when = server->last_used + wish->idle_timeout;
+    if (wish->max_lifetime != SETTING_NEVER && server->opened + wish->max_lifetime < when)
+        when = server->opened + wish->max_lifetime;
+    if (when <= round->now)
+        return true;
+    if (set->handle_count == 0 || set->open > 1 || round->lone_too)
+        due_at(round, when);
+    return false;
+}
+
+static struct server *take_cleaning(struct set *set, const struct server *after) {
+    bool passed = after == NULL;
+    for (unsigned i = 0; i < set->open; i++) {
+        struct server *server = set->servers[i];
+        if (passed && server->state == SERVER_CLEANING)
+            return server;
+        passed = passed || server == after;
+    }
+    return NULL;
+}
+
+static void keep_house(struct set *set, void *context) {
+    struct round *round = context;
+    struct server *server = NULL;
+    for (;;) { /* Only the first that is not ready ends this: the others are looked at next time. */
+        pthread_mutex_lock(&set->lock);
+        server = take_cleaning(set, NULL);
+        if (server)
+            server->state = SERVER_OPEN; /* ours alone: its lease is LEASE_ENGINE */
+        pthread_mutex_unlock(&set->lock);
+        if (!server)
+            break;
+        enum settle settled = server_settle(server, 0);
+        lease_settled(server, settled);
+        if (settled == SETTLE_LATER) {
+            due_at(round, round->now + CLEANING_POLL);
+            break;
+        }
+    }
+    for (;;) {
+        pthread_mutex_lock(&set->lock);
+        server = set_take_idle(set, is_due, round);
+        pthread_mutex_unlock(&set->lock);
+        if (!server)
+            return;
+        server_close(server);
+    }
+}
+
+static void *housekeeper(void *argument) {
+    (void)argument;
+    pthread_setname_np(pthread_self(), "pqone");
+    pthread_mutex_lock(&lock);
+    while (!stopping) {
+        again = false;
+        working = true;
+        pthread_mutex_unlock(&lock);
+        struct round round = {recorder_now(), INT64_MAX, !settings()->idle_timeout_is_default};
+        sets_visit(keep_house, &round);
+        pthread_mutex_lock(&lock);
+        working = false;
+        pthread_cond_broadcast(&changed);
+        if (again || stopping)
+            continue;
+        if (round.next == INT64_MAX)
+            break;
+        int64_t pause = round.next - recorder_now();
+        if (pause < CLEANING_POLL)
+            pause = CLEANING_POLL;
+        struct timespec until;
+        clock_gettime(CLOCK_REALTIME, &until);
+        until.tv_sec += (pause + until.tv_nsec) / 1000000000;
+        until.tv_nsec = (pause + until.tv_nsec) % 1000000000;
+        pthread_cond_timedwait(&changed, &lock, &until);
+    }
+    running = false;
+    pthread_mutex_unlock(&lock);
+    return NULL;
+}
+
+/* Signals are the program's: the thread takes none. */
+static bool start_thread(void) {
+    pthread_t thread;
+    pthread_attr_t attributes;
+    sigset_t all, before;
+    sigfillset(&all);
+    pthread_attr_init(&attributes);
+    pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
+    pthread_attr_setstacksize(&attributes, 256 * 1024); /* TLS libraries and resolvers want their share */
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    bool started = pthread_create(&thread, &attributes, housekeeper, NULL) == 0;
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    pthread_attr_destroy(&attributes);
+    return started;
+}
+
+void housekeeping_start(void) {
+    int saved_errno = errno;
+    pthread_mutex_lock(&lock);
+    again = true;
+    if (running)
+        pthread_cond_broadcast(&changed);
+    else if (!stopping)
+        running = start_thread();
+    pthread_mutex_unlock(&lock);
+    errno = saved_errno;
+}
+
+void housekeeping_stop(void) {
+    struct timespec until;
+    clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_sec += 1; /* a server that hangs must not hang the program's exit */
+    pthread_mutex_lock(&lock);
+    stopping = true;
+    pthread_cond_broadcast(&changed);
+    while (working && pthread_cond_timedwait(&changed, &lock, &until) == 0)
+        ;
+    pthread_mutex_unlock(&lock);
+}
+
+void housekeeping_fork(enum fork_side side) {
+    if (side == FORK_PREPARE)
+        pthread_mutex_lock(&lock);
+    else if (side == FORK_PARENT)
+        pthread_mutex_unlock(&lock);
+    else {
+        pthread_mutex_init(&lock, NULL);
+        pthread_cond_init(&changed, NULL);
+        running = working = again = false;
+    }
+}

@@ -1,0 +1,21 @@
+/*
+ * housekeeping.h: the thread that closes what lingers, idles or is too old.
+ *
+ * It runs only while there is something to keep house for: a set without handles, a set with more than one
+ * server connection, one that is being cleaned, or an idle timeout that the user set. A program with one
+ * handle on one connection never gets a thread; its connection's age is looked at when it is used.
+ */
+#ifndef PQONE_HOUSEKEEPING_H
+#define PQONE_HOUSEKEEPING_H
+
+#include "process.h"
+
+/* Starts the thread, or wakes it to look again. No lock of the engine may be held. */
+void housekeeping_start(void);
+
+/* At exit: returns when the thread is not inside libpq any more, and it will not be again. */
+void housekeeping_stop(void);
+
+void housekeeping_fork(enum fork_side side);
+
+#endif

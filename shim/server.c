@@ -1,0 +1,275 @@
+/* server.c: opens, looks at, cleans and closes server connections. */
+#define _GNU_SOURCE
+#include "server.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "claim.h"
+#include "set.h"
+
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* a leaf; guards the list of free memory */
+static struct server *unused;
+
+struct server *server_new(struct libpq *libpq, struct set *set, PGconn *conn) {
+    pthread_mutex_lock(&lock);
+    struct server *server = unused;
+    if (server)
+        unused = server->next;
+    pthread_mutex_unlock(&lock);
+    if (!server) {
+        server = calloc(1, sizeof *server);
+        if (!server)
+            return NULL;
+    }
+    atomic_store(&server->lease, LEASE_ENGINE);
+    atomic_store(&server->cancelled, false);
+    atomic_store(&server->pinned, false);
+    atomic_store(&server->holder, process_thread());
+    server->state = SERVER_OWN;
+    server->conn = conn;
+    server->libpq = libpq;
+    server->set = set;
+    server->identity = NULL;
+    server->cancel = NULL;
+    server->dressed = 0;
+    server->taint = TAINT_UNTOUCHED;
+    server->syncs = 0;
+    server->generation = process_generation;
+    server->forked = false;
+    server->claim = -1;
+    server->opened = server->last_used = recorder_now();
+    server->socket_device = server->socket_inode = 0;
+    server->row = NULL;
+    return server;
+}
+
+static void give_memory_back(struct server *server) {
+    atomic_store(&server->lease, LEASE_ENGINE);
+    /* A signal handler of another thread may be sending its cancel right now; it takes milliseconds. */
+    while (atomic_load(&server->cancelling)) {
+        struct timespec moment = {0, 1000000};
+        nanosleep(&moment, NULL);
+    }
+    if (server->cancel)
+        server->libpq->PQfreeCancel(server->cancel);
+    server->cancel = NULL;
+    server->conn = NULL;
+    server->state = SERVER_UNUSED;
+    if (server->row)
+        recorder_server_close(server->row);
+    server->row = NULL;
+    claim_release(server->claim);
+    server->claim = -1;
+    pthread_mutex_lock(&lock);
+    server->next = unused;
+    unused = server;
+    pthread_mutex_unlock(&lock);
+}
+
+void server_established(struct server *server) {
+    struct libpq *libpq = server->libpq;
+    struct stat status;
+    if (fstat(libpq->PQsocket(server->conn), &status) == 0) {
+        server->socket_device = status.st_dev;
+        server->socket_inode = status.st_ino;
+    }
+    if (!libpq->default_receiver) {
+        libpq->default_processor = libpq->PQsetNoticeProcessor(server->conn, NULL, NULL);
+        libpq->default_receiver = libpq->PQsetNoticeReceiver(server->conn, NULL, NULL);
+    }
+    server->cancel = libpq->PQgetCancel(server->conn);
+    server->identity = set_identity(server->set, identity_of(libpq, server->conn));
+    server->claim = claim_take();
+    server->opened = server->last_used = recorder_now();
+    server->row = recorder_server_open(libpq->PQbackendPID(server->conn), set_ledger_target(server->set));
+}
+
+static void silent_receiver(void *argument, const PGresult *result) {
+    (void)argument;
+    (void)result;
+}
+
+/* Is the number still the socket we connected? A program may have closed all its descriptors (daemons do)
+ * and use the number for something else. */
+static bool descriptor_is_ours(const struct server *server) {
+    struct stat status;
+    int descriptor = server->libpq->PQsocket(server->conn);
+    return descriptor >= 0 && fstat(descriptor, &status) == 0 && status.st_dev == server->socket_device &&
+           status.st_ino == server->socket_inode;
+}
+
+/* PQfinish frees the memory but writes Terminate (and TLS its goodbye); a socket that leads nowhere in
+ * place of the real one lets it write into the void. */
+void server_close_silently(struct server *server) {
+    if (descriptor_is_ours(server)) {
+        int nowhere = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        int descriptor = server->libpq->PQsocket(server->conn);
+        if (nowhere >= 0) {
+            dup3(nowhere, descriptor, O_CLOEXEC);
+            close(nowhere);
+            server->libpq->PQsetNoticeReceiver(server->conn, silent_receiver, NULL);
+            server->libpq->PQfinish(server->conn);
+        } else {
+            close(descriptor); /* and the PGconn is left as it is: it would write */
+        }
+    }
+    give_memory_back(server);
+}
+
+void server_close(struct server *server) {
+    bool ours = server->generation == process_generation && (!server->forked || claim_try(server->claim));
+    if (!ours) {
+        server_close_silently(server);
+        return;
+    }
+    /* A program that closed the number under libpq gets what libpq does in that case, as without us; only
+     * a connection that merely lingers for the shim must not hit a stranger's descriptor. */
+    if (server->socket_inode && !descriptor_is_ours(server) && atomic_load(&server->lease) == LEASE_ENGINE) {
+        give_memory_back(server);
+        return;
+    }
+    server->libpq->PQfinish(server->conn);
+    give_memory_back(server);
+}
+
+/* At exit: Terminate without touching the PGconn, which another thread may be using. TLS sessions end by
+ * the descriptor's closing: OpenSSL may have been cleaned up already. */
+void server_say_goodbye(struct server *server) {
+    if (server->state == SERVER_OPENING || server->generation != process_generation ||
+        (server->forked && !claim_is_mine(server->claim)) || !descriptor_is_ours(server) ||
+        server->libpq->PQsslInUse(server->conn) || server->libpq->PQgssEncInUse(server->conn))
+        return;
+    send(server->libpq->PQsocket(server->conn), "X\0\0\0\4", 5, MSG_NOSIGNAL | MSG_DONTWAIT);
+}
+
+static bool something_came(const struct server *server, int timeout_ms) {
+    struct pollfd wait = {.fd = server->libpq->PQsocket(server->conn), .events = POLLIN};
+    return wait.fd < 0 || poll(&wait, 1, timeout_ms) != 0;
+}
+
+bool server_is_dead(struct server *server) {
+    if (!something_came(server, 0))
+        return false;
+    struct libpq *libpq = server->libpq;
+    libpq->PQsetNoticeReceiver(server->conn, silent_receiver, NULL);
+    server->dressed = 0;
+    /* A farewell message and the end of the stream come in two reads. */
+    for (int i = 0; i < 8 && something_came(server, 0); i++)
+        if (!libpq->PQconsumeInput(server->conn) || libpq->PQstatus(server->conn) == CONNECTION_BAD)
+            return true;
+    libpq->PQisBusy(server->conn); /* parses */
+    if (libpq->PQstatus(server->conn) == CONNECTION_BAD)
+        return true;
+    PGnotify *notify;
+    while ((notify = libpq->PQnotifies(server->conn)))
+        libpq->PQfreemem(notify);
+    return false;
+}
+
+bool server_outlive_cancel(struct server *server) {
+    if (!atomic_load(&server->cancelled))
+        return true;
+    struct libpq *libpq = server->libpq;
+    libpq->PQsetNoticeReceiver(server->conn, silent_receiver, NULL);
+    server->dressed = 0;
+    libpq->PQsetnonblocking(server->conn, 0);
+    libpq->PQclear(libpq->PQexec(server->conn, ""));
+    if (libpq->PQstatus(server->conn) == CONNECTION_BAD ||
+        libpq->PQtransactionStatus(server->conn) != PQTRANS_IDLE)
+        return false;
+    atomic_store(&server->cancelled, false);
+    return true;
+}
+
+static bool send_step(struct server *server, const char *statement) {
+    if (!server->libpq->PQsendQueryParams(server->conn, statement, 0, NULL, NULL, NULL, NULL, 0) ||
+        !server->libpq->PQpipelineSync(server->conn))
+        return false;
+    server->syncs++;
+    return true;
+}
+
+bool server_start_cleaning(struct server *server, bool rollback, bool reset) {
+    struct libpq *libpq = server->libpq;
+    libpq->PQuntrace(server->conn);
+    libpq->PQsetNoticeReceiver(server->conn, silent_receiver, NULL);
+    server->dressed = 0;
+    server->syncs = 0;
+    /* One flight, two transactions: DISCARD ALL refuses to run inside the one that ROLLBACK ends. */
+    if (libpq->PQpipelineStatus(server->conn) != PQ_PIPELINE_OFF || libpq->PQsetnonblocking(server->conn, 1) ||
+        !libpq->PQenterPipelineMode(server->conn) || (rollback && !send_step(server, "ROLLBACK")) ||
+        (reset && !send_step(server, "DISCARD ALL")))
+        return false;
+    return libpq->PQflush(server->conn) >= 0;
+}
+
+static enum settle finish_settling(struct server *server) {
+    struct libpq *libpq = server->libpq;
+    if (!libpq->PQexitPipelineMode(server->conn) ||
+        libpq->PQtransactionStatus(server->conn) != PQTRANS_IDLE ||
+        libpq->PQsetnonblocking(server->conn, 0) != 0)
+        return SETTLE_BROKEN;
+    return SETTLE_CLEAN;
+}
+
+enum settle server_settle(struct server *server, int64_t timeout) {
+    struct libpq *libpq = server->libpq;
+    int64_t deadline = recorder_now() + timeout;
+    int failures = 0; /* PQgetResult returns NULL between the results of two statements */
+    while (server->syncs > 0) {
+        if (libpq->PQflush(server->conn) < 0)
+            return SETTLE_BROKEN;
+        if (libpq->PQisBusy(server->conn)) {
+            int64_t left = deadline - recorder_now();
+            if (!something_came(server, left > 0 ? (int)(left / 1000000) + 1 : 0))
+                return SETTLE_LATER;
+            if (!libpq->PQconsumeInput(server->conn))
+                return SETTLE_BROKEN;
+            continue;
+        }
+        PGresult *result = libpq->PQgetResult(server->conn);
+        ExecStatusType status = libpq->PQresultStatus(result);
+        libpq->PQclear(result);
+        if (!result) {
+            if (++failures > 8)
+                return SETTLE_BROKEN;
+            continue;
+        }
+        failures = 0;
+        if (status == PGRES_PIPELINE_SYNC)
+            server->syncs--;
+        else if (status != PGRES_COMMAND_OK)
+            return SETTLE_BROKEN;
+    }
+    return finish_settling(server);
+}
+
+void server_dress(struct server *server, const struct handle *handle) {
+    struct libpq *libpq = server->libpq;
+    const struct manners *manners = &handle->manners;
+    libpq->PQsetNoticeReceiver(server->conn, manners->receiver, manners->receiver_argument);
+    libpq->PQsetNoticeProcessor(server->conn, manners->processor, manners->processor_argument);
+    libpq->PQsetErrorVerbosity(server->conn, manners->verbosity);
+    libpq->PQsetErrorContextVisibility(server->conn, manners->context);
+    if (libpq->PQisnonblocking(server->conn) != manners->nonblocking)
+        libpq->PQsetnonblocking(server->conn, manners->nonblocking);
+    server->dressed = atomic_load_explicit(&handle->number, memory_order_relaxed);
+}
+
+void servers_fork(enum fork_side side) {
+    if (side == FORK_PREPARE)
+        pthread_mutex_lock(&lock);
+    else if (side == FORK_PARENT)
+        pthread_mutex_unlock(&lock);
+    else
+        pthread_mutex_init(&lock, NULL);
+}
