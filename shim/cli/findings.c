@@ -1,0 +1,142 @@
+/* findings.c: what a ledger's rows mean. */
+#include "findings.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Callers shown behind the innermost frame: enough to tell who came through a common db_connect(). */
+enum { CALLERS_SHOWN = 2 };
+
+int64_t findings_span(int64_t earlier, int64_t later) {
+    int64_t span;
+    return __builtin_sub_overflow(later, earlier, &span) || span < 0 ? 0 : span;
+}
+
+/* Frames without a line are libraries and the C runtime: they tell a reader nothing about his program. */
+static void describe(struct symbols *symbols, const struct ledger *ledger, uint32_t site, char *into,
+                     size_t size) {
+    symbols_site(symbols, ledger, site, into, size);
+    int shown = 0;
+    struct symbol symbol;
+    for (uint32_t frame = 1; shown < CALLERS_SHOWN && symbols_frame(symbols, ledger, site, frame, &symbol);
+         frame++) {
+        char text[700];
+        size_t length = strlen(into);
+        if (!symbol.line)
+            continue;
+        symbols_text(&symbol, text, sizeof text);
+        snprintf(into + length, size - length, "%s%s", shown ? " < " : ", called from ", text);
+        shown++;
+    }
+}
+
+/* The place of a site; sites with one text share it. The array has room for all sites and one more. */
+static struct place *place_of(struct findings *findings, const uint32_t *place_by_site, uint32_t site) {
+    return &findings->places[place_by_site[site == LEDGER_ROW_NONE ? 0 : site + 1]];
+}
+
+static void name_places(const struct ledger *ledger, struct symbols *symbols, struct findings *findings,
+                        uint32_t *place_by_site) {
+    struct place *unknown = &findings->places[findings->place_count++];
+    unknown->site = LEDGER_ROW_NONE;
+    unknown->target = LEDGER_ROW_NONE;
+    snprintf(unknown->text, sizeof unknown->text, "an unknown place");
+    for (uint32_t i = 0; i < ledger->site_count; i++) {
+        struct place *next = &findings->places[findings->place_count];
+        next->site = i;
+        next->target = LEDGER_ROW_NONE;
+        describe(symbols, ledger, i, next->text, sizeof next->text);
+        size_t at = 0;
+        while (strcmp(findings->places[at].text, next->text) != 0)
+            at++;
+        findings->place_count += at == findings->place_count;
+        place_by_site[i + 1] = (uint32_t)at;
+    }
+}
+
+static void count_sites(const struct ledger *ledger, struct findings *findings, const uint32_t *by_site) {
+    for (uint32_t i = 0; i < ledger->site_count; i++) {
+        struct place *place = place_of(findings, by_site, i);
+        place->opened += ledger->sites[i].opened;
+        place->duplicates += ledger->sites[i].duplicates;
+        place->pins += ledger->sites[i].pins;
+    }
+    for (size_t i = 0; i < findings->place_count; i++)
+        findings->duplicate_places += findings->places[i].duplicates > 0;
+}
+
+static void count_handles(const struct ledger *ledger, struct findings *findings, const uint32_t *by_site) {
+    for (uint32_t i = 0; i < ledger->handle_count; i++) {
+        const struct ledger_handle *handle = &ledger->handles[i];
+        /* What came by fork and was never used here is the parent's to finish. */
+        if (handle->state != LEDGER_HANDLE_OPEN && handle->state != LEDGER_HANDLE_FAILED)
+            continue;
+        struct place *place = place_of(findings, by_site, handle->site);
+        int64_t used = handle->last_used_monotonic;
+        if (place->unfinished == 0 || handle->opened_monotonic < place->oldest_opened)
+            place->oldest_opened = handle->opened_monotonic;
+        if (place->unfinished == 0 || used > place->last_used)
+            place->last_used = used;
+        if (place->target == LEDGER_ROW_NONE)
+            place->target = handle->target;
+        if (handle->pin)
+            place->pin = handle->pin;
+        place->never_connected += handle->state == LEDGER_HANDLE_FAILED;
+        place->unfinished++;
+        findings->unfinished++;
+    }
+    findings->unfinished += ledger->header.counters.handles_unlisted;
+}
+
+static uint64_t connections_needed(const struct ledger *ledger) {
+    const struct ledger_counters *counters = &ledger->header.counters;
+    if (counters->handles_opened <= counters->connects_failed)
+        return 0;
+    uint64_t needed = 0;
+    for (uint32_t i = 0; i < ledger->target_count; i++)
+        needed += ledger->targets[i].busy_peak;
+    /* A connection that was only opened was still needed: PQconnectdb tells whether the server is there. */
+    return needed ? needed : counters->busy_peak ? counters->busy_peak : 1;
+}
+
+static enum fate fate_of(const struct ledger *ledger) {
+    uint32_t state = ledger->header.process_state;
+    switch (state) {
+    case LEDGER_EXITED:
+        return FATE_EXITED;
+    case LEDGER_EXECED:
+        return FATE_EXECED;
+    }
+    return ledger->alive ? FATE_ALIVE : FATE_KILLED;
+}
+
+bool findings_gather(const struct ledger *ledger, struct symbols *symbols, struct findings *into) {
+    memset(into, 0, sizeof *into);
+    into->places = calloc(ledger->site_count + (size_t)1, sizeof *into->places);
+    uint32_t *place_by_site = calloc(ledger->site_count + (size_t)1, sizeof *place_by_site);
+    bool good = into->places && place_by_site;
+    if (good) {
+        name_places(ledger, symbols, into, place_by_site);
+        count_sites(ledger, into, place_by_site);
+        count_handles(ledger, into, place_by_site);
+        into->needed = connections_needed(ledger);
+        into->fate = fate_of(ledger);
+    } else {
+        findings_release(into);
+    }
+    free(place_by_site);
+    return good;
+}
+
+void findings_release(struct findings *findings) {
+    free(findings->places);
+    memset(findings, 0, sizeof *findings);
+}
+
+bool findings_matter(const struct ledger *ledger, const struct findings *findings) {
+    const struct ledger_counters *counters = &ledger->header.counters;
+    return findings->unfinished || counters->duplicates || counters->pins || counters->waits ||
+           counters->wait_timeouts || counters->over_cap || counters->replaced_dead || counters->misuse ||
+           counters->connects_failed || ledger->header.notes;
+}

@@ -1,0 +1,79 @@
+/* help.c: the help texts; the settings come from their table. */
+#include <stdio.h>
+#include <string.h>
+
+#include "../settings.h"
+#include "commands.h"
+#include "options.h"
+
+enum { TEXT_COLUMN = 8, WIDTH = 92 };
+
+void help_pqone(void) {
+    puts("pqone runs a program that uses libpq, unchanged, on as few PostgreSQL connections as is correct.\n"
+         "\n"
+         "    pqone run [options] -- CMD...     run the program on shared connections, then print a summary\n"
+         "    pqone report FILE|PID...          print the report of a process again, from its ledger\n"
+         "\n"
+         "    pqone COMMAND --help              the options of a command\n"
+         "    pqone --version\n"
+         "\n"
+         "Without this launcher: LD_PRELOAD=/absolute/path/libpqone.so CMD, with settings as PQONE_*.");
+}
+
+/* One paragraph, indented and wrapped. */
+static void paragraph(const char *text) {
+    int column = 0;
+    while (*text) {
+        int length = (int)strcspn(text, " ");
+        if (column && column + 1 + length > WIDTH - TEXT_COLUMN) {
+            putchar('\n');
+            column = 0;
+        }
+        column += printf("%*s%.*s", column ? 1 : TEXT_COLUMN, "", length, text) - (column ? 0 : TEXT_COLUMN);
+        text += length;
+        text += strspn(text, " ");
+    }
+    putchar('\n');
+}
+
+static void help_setting(const struct setting_row *row) {
+    char spelling[64], text[1024];
+    options_spelling(row->name, spelling, sizeof spelling);
+    printf("    --%s VALUE    (PQONE_%s, default %s)\n", spelling, row->name, row->default_text);
+    snprintf(text, sizeof text, "%s. Accepted: %s.", row->help, row->accepted);
+    paragraph(text);
+}
+
+void help_run(void) {
+    puts(
+        "pqone run [options] [--] CMD...\n"
+        "\n"
+        "Runs CMD with libpqone.so preloaded: its PQconnect* calls, and those of its children, share server\n"
+        "connections, every duplicate is logged with the place that asked for it, and a summary follows on\n"
+        "standard error. The exit status is CMD's; it dies of the signal that CMD died of. 125: pqone could\n"
+        "not start it for a reason of its own, 126: CMD cannot be executed, 127: CMD was not found.\n"
+        "\n"
+        "    --quiet\n"
+        "        no summary; together with --log none not one byte on any stream is pqone's\n"
+        "    --report FORMAT[=FILE]    (PQONE_REPORT, default text)\n"
+        "        text or json; without FILE on standard error; may be given several times\n"
+        "    --help, --version\n"
+        "\n"
+        "Settings, as options or in the environment:\n");
+    for (size_t i = 0; i < setting_row_count; i++)
+        help_setting(&setting_rows[i]);
+}
+
+void help_report(void) {
+    puts(
+        "pqone report [--report FORMAT[=FILE]] FILE|PID...\n"
+        "\n"
+        "Prints what processes did with their connections, from their ledgers: files, or pids whose ledgers\n"
+        "are looked for where `pqone run` put them. The process may be running, ended or killed.\n"
+        "\n"
+        "    --report FORMAT[=FILE]\n"
+        "        text (the default) or json; without FILE on standard output; may be given several times\n"
+        "    --help, --version\n"
+        "\n"
+        "The exit status is 0, or 125 when one of them could not be read or written.");
+}

@@ -1,0 +1,178 @@
+/* ledger_files.c: the ledgers in a directory. */
+#include "ledger_files.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "identity.h"
+
+enum { KEEP_SECONDS = 24 * 60 * 60, KEEP_FILES = 64 };
+
+/* A name in the directory, read as PID-START and an ending. */
+struct named_file {
+    char name[256];
+    pid_t pid;
+    uint64_t start;
+    bool is_socket;
+    time_t changed;
+};
+
+static bool ends_with(const char *text, const char *ending) {
+    size_t length = strlen(text), tail = strlen(ending);
+    return length >= tail && strcmp(text + length - tail, ending) == 0;
+}
+
+static bool recognise(const char *name, struct named_file *into) {
+    const char *rest;
+    if (strlen(name) >= sizeof into->name || !identity_from_name(name, &into->pid, &into->start, &rest))
+        return false;
+    into->is_socket = strcmp(rest, ".sock") == 0;
+    if (!into->is_socket && (*rest != '-' || !ends_with(rest, LEDGER_SUFFIX)))
+        return false;
+    strcpy(into->name, name);
+    return true;
+}
+
+/* All files of ours; the caller frees. */
+static struct named_file *list_files(const char *directory, size_t *count) {
+    *count = 0;
+    DIR *stream = opendir(directory);
+    if (!stream)
+        return NULL;
+    struct named_file *files = NULL;
+    size_t capacity = 0;
+    for (struct dirent *entry; (entry = readdir(stream));) {
+        struct named_file file;
+        struct stat status;
+        if (!recognise(entry->d_name, &file) ||
+            fstatat(dirfd(stream), entry->d_name, &status, AT_SYMLINK_NOFOLLOW) != 0 ||
+            status.st_uid != geteuid() || !(S_ISREG(status.st_mode) || S_ISSOCK(status.st_mode)))
+            continue;
+        file.changed = status.st_mtime;
+        if (*count == capacity) {
+            capacity = capacity ? capacity * 2 : 64;
+            struct named_file *more = realloc(files, capacity * sizeof *files);
+            if (!more)
+                break;
+            files = more;
+        }
+        files[(*count)++] = file;
+    }
+    closedir(stream);
+    return files;
+}
+
+bool ledger_files_add(struct ledger_list *list, struct ledger *ledger) {
+    if (list->count == list->capacity) {
+        size_t capacity = list->capacity ? list->capacity * 2 : 8;
+        struct ledger *more = realloc(list->ledgers, capacity * sizeof *more);
+        if (!more) {
+            ledger_release(ledger);
+            return false;
+        }
+        list->ledgers = more;
+        list->capacity = capacity;
+    }
+    list->ledgers[list->count++] = *ledger;
+    return true;
+}
+
+static int by_opening(const void *left, const void *right) {
+    const struct ledger *a = left, *b = right;
+    if (a->header.opened_monotonic != b->header.opened_monotonic)
+        return a->header.opened_monotonic < b->header.opened_monotonic ? -1 : 1;
+    return a->header.pid < b->header.pid ? -1 : a->header.pid > b->header.pid;
+}
+
+/* Adds the ledgers of `run`, or of `pid` where run is NULL. */
+static void collect(const char *directory, const char *run, pid_t pid, struct ledger_list *into) {
+    size_t count, before = into->count;
+    struct named_file *files = list_files(directory, &count);
+    for (size_t i = 0; i < count; i++) {
+        char path[4096], why[256];
+        struct ledger ledger;
+        if (files[i].is_socket || (!run && files[i].pid != pid))
+            continue;
+        snprintf(path, sizeof path, "%s/%s", directory, files[i].name);
+        if (!ledger_read(path, &ledger, why, sizeof why)) {
+            /* Of a run only what says so is ours; an unreadable file says nothing. */
+            into->unreadable += !run;
+            continue;
+        }
+        if (run && strcmp(ledger.header.run, run) != 0)
+            ledger_release(&ledger);
+        else
+            ledger_files_add(into, &ledger);
+    }
+    free(files);
+    if (into->count > before)
+        qsort(into->ledgers + before, into->count - before, sizeof *into->ledgers, by_opening);
+}
+
+void ledger_files_of_run(const char *directory, const char *run, struct ledger_list *into) {
+    collect(directory, run, 0, into);
+}
+
+size_t ledger_files_of_pid(const char *directory, pid_t pid, struct ledger_list *into) {
+    size_t before = into->count;
+    collect(directory, NULL, pid, into);
+    return into->count - before;
+}
+
+/* The launcher that started this process still runs, and will read the ledger at its end. */
+static bool launcher_waits(const char *path) {
+    struct ledger_header header;
+    int file = open(path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+    if (file < 0)
+        return false;
+    ssize_t length = read(file, &header, sizeof header);
+    close(file);
+    pid_t pid;
+    uint64_t start;
+    if (length < (ssize_t)offsetof(struct ledger_header, counters) ||
+        memcmp(header.magic, LEDGER_MAGIC, sizeof header.magic) != 0)
+        return false;
+    header.run[sizeof header.run - 1] = '\0';
+    return identity_from_name(header.run, &pid, &start, NULL) && identity_is_alive(pid, start);
+}
+
+static int newest_first(const void *left, const void *right) {
+    const struct named_file *a = left, *b = right;
+    return a->changed < b->changed ? 1 : a->changed > b->changed ? -1 : strcmp(b->name, a->name);
+}
+
+void ledger_files_prune(const char *directory) {
+    size_t count, kept = 0;
+    struct named_file *files = list_files(directory, &count);
+    if (count)
+        qsort(files, count, sizeof *files, newest_first);
+    time_t now = time(NULL);
+    for (size_t i = 0; i < count; i++) {
+        char path[4096];
+        if (identity_is_alive(files[i].pid, files[i].start))
+            continue;
+        snprintf(path, sizeof path, "%s/%s", directory, files[i].name);
+        if (files[i].is_socket) {
+            unlink(path);
+            continue;
+        }
+        if (kept < KEEP_FILES && now - files[i].changed < KEEP_SECONDS)
+            kept++;
+        else if (!launcher_waits(path))
+            unlink(path);
+    }
+    free(files);
+}
+
+void ledger_files_release(struct ledger_list *list) {
+    for (size_t i = 0; i < list->count; i++)
+        ledger_release(&list->ledgers[i]);
+    free(list->ledgers);
+    memset(list, 0, sizeof *list);
+}

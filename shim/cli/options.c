@@ -1,0 +1,188 @@
+/* options.c: the command lines of `pqone run` and `pqone report`. */
+#include "options.h"
+
+#include <ctype.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "say.h"
+
+/* The types are spelled out only here: the parser of settings.c needs no more than the name, but the
+ * command line must know which option may stand without a value. */
+struct option_row {
+    const char *name, *type;
+};
+static const struct option_row option_rows[] = {
+#define SETTING(field, name, type, default_text, accepted, help) {name, #type},
+#include "../settings.def"
+#undef SETTING
+};
+
+char *options_spelling(const char *name, char *into, size_t size) {
+    size_t at = 0;
+    for (; name[at] && at + 1 < size; at++)
+        into[at] = name[at] == '_' ? '-' : (char)tolower((unsigned char)name[at]);
+    into[at] = '\0';
+    return into;
+}
+
+static const struct option_row *find_setting(const char *option, size_t length) {
+    for (size_t i = 0; i < sizeof option_rows / sizeof *option_rows; i++) {
+        char spelling[64];
+        options_spelling(option_rows[i].name, spelling, sizeof spelling);
+        if (strlen(spelling) == length && memcmp(spelling, option, length) == 0)
+            return &option_rows[i];
+    }
+    return NULL;
+}
+
+/* A bad value in the environment is not refused: the shim names it in its log and goes on with the
+ * default, and so does the launcher. */
+static void settings_from_environment(struct settings *into) {
+    settings_defaults(into);
+    for (size_t i = 0; i < setting_row_count; i++) {
+        char variable[80], why[512];
+        snprintf(variable, sizeof variable, "PQONE_%s", setting_rows[i].name);
+        const char *value = getenv(variable);
+        if (value)
+            setting_parse(setting_rows[i].name, value, into, why, sizeof why);
+    }
+}
+
+static bool accept_setting(const char *name, const char *value, struct options *into, char *why,
+                           size_t size) {
+    if (!setting_parse(name, value, &into->settings, why, size))
+        return false;
+    char variable[80];
+    snprintf(variable, sizeof variable, "PQONE_%s", name);
+    if (setenv(variable, value, 1) == 0)
+        return true;
+    snprintf(why, size, "out of memory");
+    return false;
+}
+
+static bool accept_report(const char *text, struct options *into, char *why, size_t size) {
+    const char *equals = strchr(text, '=');
+    size_t length = equals ? (size_t)(equals - text) : strlen(text);
+    struct report_output output = {.file = equals ? equals + 1 : NULL};
+    if (length == 4 && memcmp(text, "text", 4) == 0) {
+        output.format = REPORT_TEXT;
+    } else if (length == 4 && memcmp(text, "json", 4) == 0) {
+        output.format = REPORT_JSON;
+    } else {
+        snprintf(why, size,
+                 "--report %.60s: no such format in this version; accepted: text or json, each with =FILE",
+                 text);
+        return false;
+    }
+    if (output.file && !*output.file) {
+        snprintf(why, size, "--report %.60s: the name of the file is empty", text);
+        return false;
+    }
+    if (into->report_count == REPORTS_MAX) {
+        snprintf(why, size, "--report is given more than %d times", REPORTS_MAX);
+        return false;
+    }
+    into->reports[into->report_count++] = output;
+    return true;
+}
+
+static bool flag(const char *name, size_t length, bool with_settings, struct options *into) {
+    if (length == 4 && memcmp(name, "help", 4) == 0)
+        into->help = true;
+    else if (length == 7 && memcmp(name, "version", 7) == 0)
+        into->version = true;
+    else if (with_settings && length == 5 && memcmp(name, "quiet", 5) == 0)
+        into->quiet = true;
+    else
+        return false;
+    return true;
+}
+
+/* One option at *arguments, which is moved past its value. */
+static bool parse_option(char ***arguments, bool with_settings, struct options *into, char *why,
+                         size_t size) {
+    const char *option = **arguments + 2;
+    const char *equals = strchr(option, '=');
+    size_t length = equals ? (size_t)(equals - option) : strlen(option);
+    if (flag(option, length, with_settings, into)) {
+        if (!equals)
+            return true;
+        snprintf(why, size, "--%.*s takes no value", (int)length, option);
+        return false;
+    }
+    const struct option_row *row = with_settings ? find_setting(option, length) : NULL;
+    bool report = length == 6 && memcmp(option, "report", 6) == 0;
+    if (!row && !report) {
+        snprintf(why, size, "there is no option --%.*s; see --help", length > 60 ? 60 : (int)length, option);
+        return false;
+    }
+    const char *value = equals ? equals + 1 : NULL;
+    if (!value && row && strcmp(row->type, "FLAG") == 0)
+        value = "1";
+    else if (!value && (*arguments)[1])
+        value = *++*arguments;
+    if (!value) {
+        snprintf(why, size, "--%.*s needs a value", (int)length, option);
+        return false;
+    }
+    return report ? accept_report(value, into, why, size) : accept_setting(row->name, value, into, why, size);
+}
+
+static bool parse(char **arguments, bool with_settings, struct options *into, char *why, size_t size) {
+    for (; *arguments; arguments++) {
+        const char *word = *arguments;
+        if (strcmp(word, "--") == 0) {
+            arguments++;
+            break;
+        }
+        if (word[0] != '-' || word[1] == '\0')
+            break;
+        if (word[1] != '-') {
+            if (strcmp(word, "-h") == 0) {
+                into->help = true;
+                continue;
+            }
+            snprintf(why, size, "there is no option %.60s; see --help", word);
+            return false;
+        }
+        if (!parse_option(&arguments, with_settings, into, why, size))
+            return false;
+        if (into->help || into->version)
+            return true;
+    }
+    into->rest = arguments;
+    return true;
+}
+
+bool options_run(char **arguments, struct options *into, char *why, size_t size) {
+    memset(into, 0, sizeof *into);
+    settings_from_environment(&into->settings);
+    const char *report = getenv("PQONE_REPORT");
+    if (!parse(arguments, true, into, why, size))
+        return false;
+    /* The variable is only the default for the option, so that one command line can narrow it. */
+    if (report && *report && into->report_count == 0 && !accept_report(report, into, why, size)) {
+        say("PQONE_REPORT is not used: %s", why);
+        into->report_count = 0;
+    }
+    return true;
+}
+
+bool options_report(char **arguments, struct options *into, char *why, size_t size) {
+    memset(into, 0, sizeof *into);
+    settings_from_environment(&into->settings);
+    return parse(arguments, false, into, why, size);
+}
+
+void options_release(struct options *options) {
+    struct settings *settings = &options->settings;
+    for (char **name = settings->safe_functions; name && *name; name++)
+        free(*name);
+    free(settings->safe_functions);
+    free(settings->via);
+    free(settings->log_path);
+    free(settings->ledger_dir);
+    memset(settings, 0, sizeof *settings);
+}

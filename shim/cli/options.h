@@ -1,0 +1,39 @@
+/* options.h: the command lines of `pqone run` and `pqone report`; settings follow settings.def. */
+#ifndef PQONE_OPTIONS_H
+#define PQONE_OPTIONS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "../settings.h"
+
+enum { REPORTS_MAX = 8 };
+enum report_format { REPORT_TEXT, REPORT_JSON };
+
+struct report_output {
+    enum report_format format;
+    const char *file; /* NULL: where this command prints; points into the arguments */
+};
+
+struct options {
+    struct settings settings; /* environment and options together, as the shim will see them */
+    struct report_output reports[REPORTS_MAX];
+    size_t report_count; /* 0: none was asked for, which means text */
+    bool quiet, help, version;
+    char **rest; /* the command, or the files: what follows the options */
+};
+
+/* Every option of `run`. What is accepted is put into this process's environment as PQONE_NAME, for the
+ * program. False: `why` holds one sentence. */
+bool options_run(char **arguments, struct options *into, char *why, size_t size);
+
+/* The few options of `report`. */
+bool options_report(char **arguments, struct options *into, char *why, size_t size);
+
+/* A name of settings.def as an option: lower case, hyphens. Returns `into`. */
+char *options_spelling(const char *name, char *into, size_t size);
+
+/* Releases what the settings hold. */
+void options_release(struct options *options);
+
+#endif

@@ -1,0 +1,13 @@
+/* program.h: what a command is, before it is started: can the shim get into it at all? */
+#ifndef PQONE_PROGRAM_H
+#define PQONE_PROGRAM_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+/* Looks at what exec would run: the file in PATH, through #! lines to the interpreter. True: the shim will
+ * not work there, and `why` holds one sentence that says so. False: nothing speaks against it, or nothing
+ * can be said (a file that is not there: exec will tell). */
+bool program_is_out_of_reach(const char *command, char *why, size_t size);
+
+#endif

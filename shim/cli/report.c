@@ -1,0 +1,80 @@
+/* report.c: `pqone report`: a report again, of ledgers of living or dead processes. */
+#include <ctype.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "../watch/place.h"
+#include "commands.h"
+#include "ledger_files.h"
+#include "options.h"
+#include "reports.h"
+#include "say.h"
+
+static bool is_pid(const char *word, pid_t *pid) {
+    char *end;
+    if (!isdigit((unsigned char)*word))
+        return false;
+    unsigned long number = strtoul(word, &end, 10);
+    if (*end || number == 0 || number > INT_MAX)
+        return false;
+    *pid = (pid_t)number;
+    return true;
+}
+
+static bool add_pid(const struct options *options, pid_t pid, struct ledger_list *list) {
+    char directory[PATH_MAX], why[PATH_MAX + 256];
+    if (!place_of_ledgers(options->settings.ledger_dir, directory, sizeof directory, why, sizeof why)) {
+        say("%s", why);
+        return false;
+    }
+    if (ledger_files_of_pid(directory, pid, list) > 0)
+        return true;
+    say("%s holds no ledger of process %d that can be read: it did not use libpq under pqone, or the ledger "
+        "is gone",
+        directory, (int)pid);
+    return false;
+}
+
+static bool add_file(const char *path, struct ledger_list *list) {
+    struct ledger ledger;
+    char why[256];
+    if (!ledger_read(path, &ledger, why, sizeof why)) {
+        say("%s %s", path, why);
+        return false;
+    }
+    return ledger_files_add(list, &ledger);
+}
+
+int report_command(char **arguments) {
+    struct options options;
+    struct ledger_list list = {0};
+    char why[512];
+    if (!options_report(arguments, &options, why, sizeof why)) {
+        say("%s", why);
+        return EXIT_PQONE;
+    }
+    if (options.help || options.version) {
+        if (options.help)
+            help_report();
+        else
+            puts("pqone " PQONE_VERSION);
+        return EXIT_SUCCESS;
+    }
+    if (!*options.rest) {
+        say("report: of what? Usage: pqone report [--report FORMAT[=FILE]] FILE|PID...");
+        return EXIT_PQONE;
+    }
+    bool good = true;
+    for (char **word = options.rest; *word; word++) {
+        pid_t pid;
+        good = (is_pid(*word, &pid) ? add_pid(&options, pid, &list) : add_file(*word, &list)) && good;
+    }
+    if (list.count > 0)
+        good = reports_write(&options, &list, STDOUT_FILENO) && good;
+    ledger_files_release(&list);
+    options_release(&options);
+    return good ? EXIT_SUCCESS : EXIT_PQONE;
+}

@@ -1,0 +1,214 @@
+/* summary_json.c: what happened, as JSON for programs; the form is documented in pqone.1. */
+#include <inttypes.h>
+#include <jansson.h>
+#include <string.h>
+
+#include "../pin.h"
+#include "findings.h"
+#include "summary.h"
+
+/* Texts come from a file and from file names: what is not UTF-8 is shown as ?. */
+static json_t *text(const char *bytes) {
+    json_t *value = json_string(bytes);
+    if (value)
+        return value;
+    char copy[1100];
+    size_t at = 0;
+    for (; bytes[at] && at + 1 < sizeof copy; at++)
+        copy[at] = (unsigned char)bytes[at] < 0x80 ? bytes[at] : '?';
+    copy[at] = '\0';
+    return json_string(copy);
+}
+
+/* A counter beyond what JSON integers hold can only be damage. */
+static json_t *number(uint64_t value) {
+    return json_integer(value > INT64_MAX ? INT64_MAX : (json_int_t)value);
+}
+
+static void put(json_t *object, const char *key, json_t *value) {
+    json_object_set_new(object, key, value);
+}
+
+static json_t *seconds(int64_t nanoseconds) {
+    return json_real((double)nanoseconds / 1e9);
+}
+
+/* CLOCK_MONOTONIC of the process as seconds since 1970. */
+static json_t *moment(const struct ledger *ledger, int64_t monotonic) {
+    return json_real((double)ledger->header.opened_realtime / 1e9 +
+                     (double)findings_span(ledger->header.opened_monotonic, monotonic) / 1e9);
+}
+
+static json_t *counters_of(const struct ledger *ledger) {
+    const struct ledger_counters *counters = &ledger->header.counters;
+    json_t *object = json_object();
+#define COUNTER(name) put(object, #name, number(counters->name))
+    COUNTER(handles_opened);
+    COUNTER(handles_finished);
+    COUNTER(connects_failed);
+    COUNTER(duplicates);
+    COUNTER(handles_alive);
+    COUNTER(handles_alive_peak);
+    COUNTER(busy);
+    COUNTER(busy_peak);
+    COUNTER(servers_opened);
+    COUNTER(servers_alive);
+    COUNTER(servers_alive_peak);
+    COUNTER(statements);
+    COUNTER(pins);
+    COUNTER(waits);
+    COUNTER(wait_timeouts);
+    COUNTER(over_cap);
+    COUNTER(replaced_dead);
+    COUNTER(misuse);
+    COUNTER(handles_unlisted);
+    COUNTER(calls_unlisted);
+#undef COUNTER
+    return object;
+}
+
+static json_t *target_name(const struct ledger *ledger, uint32_t target) {
+    return target < ledger->target_count ? text(ledger->targets[target].name) : json_null();
+}
+
+static json_t *targets_of(const struct ledger *ledger) {
+    json_t *array = json_array();
+    for (uint32_t i = 0; i < ledger->target_count; i++) {
+        const struct ledger_target *target = &ledger->targets[i];
+        json_t *object = json_object();
+        put(object, "name", text(target->name));
+        put(object, "handles_opened", number(target->opened));
+        put(object, "duplicates", number(target->duplicates));
+        put(object, "handles_alive", number(target->alive));
+        put(object, "handles_alive_peak", number(target->alive_peak));
+        put(object, "busy_peak", number(target->busy_peak));
+        put(object, "servers", number(target->servers));
+        put(object, "servers_peak", number(target->servers_peak));
+        json_array_append_new(array, object);
+    }
+    return array;
+}
+
+static json_t *frames_of(const struct ledger *ledger, struct symbols *symbols, uint32_t site) {
+    json_t *array = json_array();
+    struct symbol symbol;
+    for (uint32_t frame = 0; symbols_frame(symbols, ledger, site, frame, &symbol); frame++) {
+        char line[1024];
+        json_t *object = json_object();
+        put(object, "text", text(symbols_text(&symbol, line, sizeof line)));
+        put(object, "function", symbol.function[0] ? text(symbol.function) : json_null());
+        put(object, "file", symbol.line ? text(symbol.file) : json_null());
+        put(object, "line", symbol.line ? json_integer(symbol.line) : json_null());
+        put(object, "module", symbol.module[0] ? text(symbol.module) : json_null());
+        put(object, "offset", number(LEDGER_FRAME_OFFSET(ledger->sites[site].frames[frame])));
+        put(object, "replaced", json_boolean(symbol.replaced));
+        json_array_append_new(array, object);
+    }
+    return array;
+}
+
+/* An array in the ledger's order: "site" of a handle is an index into it. */
+static json_t *sites_of(const struct ledger *ledger, struct symbols *symbols) {
+    json_t *array = json_array();
+    for (uint32_t i = 0; i < ledger->site_count; i++) {
+        const struct ledger_site *site = &ledger->sites[i];
+        char line[1024];
+        json_t *object = json_object();
+        put(object, "text", text(symbols_site(symbols, ledger, i, line, sizeof line)));
+        put(object, "opened", number(site->opened));
+        put(object, "failed", number(site->failed));
+        put(object, "duplicates", number(site->duplicates));
+        put(object, "finished", number(site->finished));
+        put(object, "pins", number(site->pins));
+        put(object, "frames", frames_of(ledger, symbols, i));
+        json_array_append_new(array, object);
+    }
+    return array;
+}
+
+static json_t *handle_of(const struct ledger *ledger, const struct ledger_handle *handle) {
+    json_t *object = json_object();
+    put(object, "number", number(handle->number));
+    put(object, "connected", json_boolean(handle->state == LEDGER_HANDLE_OPEN));
+    put(object, "target", target_name(ledger, handle->target));
+    put(object, "site", handle->site == LEDGER_ROW_NONE ? json_null() : json_integer(handle->site));
+    put(object, "opened", moment(ledger, handle->opened_monotonic));
+    put(object, "last_used", moment(ledger, handle->last_used_monotonic));
+    put(object, "age",
+        ledger->end ? seconds(findings_span(handle->opened_monotonic, ledger->end)) : json_null());
+    put(object, "unused",
+        ledger->end ? seconds(findings_span(handle->last_used_monotonic, ledger->end)) : json_null());
+    put(object, "statements", number(handle->statements));
+    put(object, "pin", handle->pin ? text(pin_row(handle->pin)->word) : json_null());
+    put(object, "thread", json_integer(handle->thread));
+    put(object, "backend_pid",
+        handle->server == LEDGER_ROW_NONE ? json_null()
+                                          : json_integer(ledger->servers[handle->server].backend_pid));
+    return object;
+}
+
+static json_t *unfinished_of(const struct ledger *ledger) {
+    json_t *array = json_array();
+    for (uint32_t i = 0; i < ledger->handle_count; i++) {
+        uint32_t state = ledger->handles[i].state;
+        if (state == LEDGER_HANDLE_OPEN || state == LEDGER_HANDLE_FAILED)
+            json_array_append_new(array, handle_of(ledger, &ledger->handles[i]));
+    }
+    return array;
+}
+
+static json_t *notes_of(const struct ledger *ledger) {
+    static const char *const words[] = {"unknown-exports", "bypassed", "off"};
+    json_t *array = json_array();
+    for (size_t i = 0; i < sizeof words / sizeof *words; i++)
+        if (ledger->header.notes & 1u << i)
+            json_array_append_new(array, json_string(words[i]));
+    return array;
+}
+
+static json_t *process_of(const struct ledger *ledger, const struct findings *findings,
+                          struct symbols *symbols) {
+    static const char *const fates[] = {[FATE_ALIVE] = "running",
+                                        [FATE_EXITED] = "exited",
+                                        [FATE_EXECED] = "replaced by exec",
+                                        [FATE_KILLED] = "killed or _exit"};
+    const struct ledger_header *header = &ledger->header;
+    json_t *object = json_object();
+    put(object, "pid", json_integer(header->pid));
+    put(object, "parent_pid", json_integer(header->parent_pid));
+    put(object, "forked_from", header->forked_from ? json_integer(header->forked_from) : json_null());
+    put(object, "state", json_string(fates[findings->fate]));
+    put(object, "program", text(header->program));
+    put(object, "libpq", header->libpq[0] ? text(header->libpq) : json_null());
+    put(object, "mode", text(header->mode));
+    put(object, "run", header->run[0] ? text(header->run) : json_null());
+    put(object, "ledger", ledger->path ? text(ledger->path) : json_null());
+    put(object, "started", moment(ledger, header->opened_monotonic));
+    put(object, "ended",
+        ledger->end && findings->fate != FATE_ALIVE ? moment(ledger, ledger->end) : json_null());
+    put(object, "notes", notes_of(ledger));
+    put(object, "connections_needed", number(findings->needed));
+    put(object, "unfinished", number(findings->unfinished));
+    put(object, "counters", counters_of(ledger));
+    put(object, "targets", targets_of(ledger));
+    put(object, "sites", sites_of(ledger, symbols));
+    put(object, "handles", unfinished_of(ledger));
+    return object;
+}
+
+bool summary_json(FILE *out, const struct ledger *ledgers, size_t count, struct symbols *symbols) {
+    json_t *root = json_object(), *processes = json_array();
+    put(root, "pqone_report", json_integer(SUMMARY_JSON_VERSION));
+    put(root, "processes", processes);
+    bool good = root && processes;
+    for (size_t i = 0; good && i < count; i++) {
+        struct findings findings;
+        good = findings_gather(&ledgers[i], symbols, &findings);
+        if (good)
+            json_array_append_new(processes, process_of(&ledgers[i], &findings, symbols));
+        findings_release(&findings);
+    }
+    good = good && json_dumpf(root, out, JSON_INDENT(2)) == 0 && fputc('\n', out) != EOF;
+    json_decref(root);
+    return good;
+}
