@@ -1,5 +1,4 @@
 /* settings.c: reads PQONE_* into struct settings, by the table settings.def. */
-#define _GNU_SOURCE
 #include "settings.h"
 
 #include <ctype.h>
@@ -142,36 +141,43 @@ static bool is_name_byte(unsigned char byte) {
     return isalnum(byte) || byte >= 0x80 || (byte && strchr("_$.*", byte));
 }
 
-/* One block holds the pointers and, behind them, the text: freed by one free(). */
+static void free_words(char **words) {
+    for (char **word = words; word && *word; word++)
+        free(*word);
+    free(words);
+}
+
+static char *lower_case(const char *text, size_t length) {
+    char *word = strndup(text, length);
+    for (char *at = word; at && *at; at++)
+        *at = (char)tolower((unsigned char)*at);
+    return word;
+}
+
+static bool split_words(const char *text, char **list) {
+    size_t count = 0;
+    for (text += strspn(text, ", \t"); *text; text += strspn(text, ", \t")) {
+        size_t length = 0;
+        while (is_name_byte((unsigned char)text[length]))
+            length++;
+        const char *after = text + length + strspn(text + length, " \t");
+        if (length == 0 || (*after && *after != ',') || !(list[count++] = lower_case(text, length)))
+            return false;
+        text = after;
+    }
+    return count > 0;
+}
+
 static bool read_words(const char *text, char ***words) {
-    size_t length = strlen(text), count = 0, commas = 0;
+    size_t commas = 0;
     for (const char *at = text; *at; at++)
         commas += *at == ',';
-    char **list = malloc((commas + 2) * sizeof *list + length + 1);
-    if (!list)
-        return false;
-    char *out = (char *)(list + commas + 2);
-    while (*text) {
-        text += strspn(text, ", \t");
-        char *word = out;
-        while (is_name_byte((unsigned char)*text))
-            *out++ = (char)tolower((unsigned char)*text++);
-        text += strspn(text, " \t");
-        if (out == word && !*text)
-            break;
-        if (out == word || (*text && *text != ',')) {
-            free(list);
-            return false;
-        }
-        *out++ = '\0';
-        list[count++] = word;
-    }
-    list[count] = NULL;
-    if (count == 0) {
-        free(list);
+    char **list = calloc(commas + 2, sizeof *list);
+    if (!list || !split_words(text, list)) {
+        free_words(list);
         return false;
     }
-    free(*words);
+    free_words(*words);
     *words = list;
     return true;
 }
@@ -306,11 +312,16 @@ static bool read_conninfo(const char *text, char **via) {
 }
 
 /* "none" where the default is none: a launcher's user can take back what the environment says. */
-static bool read_none(const char *text, void *field) {
+static bool is_none(enum type type, const char *text, void *field) {
     if (strcmp(text, "none") != 0)
         return false;
-    free(*(void **)field);
-    *(void **)field = NULL;
+    if (type == TYPE_WORDS) {
+        free_words(*(char ***)field);
+        *(char ***)field = NULL;
+    } else {
+        free(*(char **)field);
+        *(char **)field = NULL;
+    }
     return true;
 }
 
@@ -343,11 +354,11 @@ static bool read_value(enum type type, const char *text, void *field, struct set
     case TYPE_TIMEOUT:
         return read_timeout(text, field);
     case TYPE_WORDS:
-        return read_none(text, field) || read_words(text, field);
+        return is_none(type, text, field) || read_words(text, field);
     case TYPE_CONNINFO:
-        return read_none(text, field) || read_conninfo(text, field);
+        return is_none(type, text, field) || read_conninfo(text, field);
     case TYPE_DIRECTORY:
-        return read_none(text, field) || read_path(text, DIRECTORY_LIMIT, field);
+        return is_none(type, text, field) || read_path(text, DIRECTORY_LIMIT, field);
     case TYPE_LOG:
         return read_log(text, into);
     default:
@@ -412,7 +423,7 @@ void settings_defaults(struct settings *into) {
 }
 
 void settings_clear(struct settings *these) {
-    free(these->safe_functions);
+    free_words(these->safe_functions);
     free(these->via);
     free(these->log_path);
     free(these->ledger_dir);

@@ -11,7 +11,9 @@
  * was at start-up.
  *
  * To the launcher: one datagram per line to the socket LEDGER_DIR/RUN.sock, text
- * "PID LEDGER_FILE_NAME\n" followed by the finished line (text or JSON as --log-format says) with tokens.
+ * "PID LEDGER_FILE_NAME\n" followed by the finished line (text or JSON as --log-format says, newline
+ * included) with tokens. The token's two bytes are raw in JSON as well; who replaces a token escapes what
+ * it puts there. The ledger's name is empty if there is none (yet).
  */
 #ifndef PQONE_LOG_H
 #define PQONE_LOG_H
@@ -41,12 +43,15 @@ enum log_event_kind {
 /* Is anything logged at all? Lets callers skip making the text. */
 bool log_wanted(void);
 
-/* Text of a call site for use as a "%s" argument: a token that names ledger row `site`.
+/* Text of a call site for use as a "%s" argument: a token that names ledger row `site`. Inside the
+ * process it carries a secret besides, so that token bytes in a program's data are not taken for ours.
  * `buffer` holds at least 16 bytes and is returned. "an unknown place" when there is no row. */
 const char *log_site(uint32_t site, char *buffer);
 
 /* Logs one line, at most once per (kind, site, key) for the first time and then again at 10, 100, 1000 …
- * occurrences with "(+N more from here)". `key` tells apart events of one kind at one site (a pin reason);
+ * occurrences with "(+N more from here)", N without the first. Children go on with their parent's count.
+ * A line that found no reader is lost, and the next one ends in "(N lines before this one were lost)".
+ * `key` tells apart events of one kind at one site (a pin reason);
  * site UINT32_MAX: never counted together, always written. */
 void log_event(enum log_event_kind kind, uint32_t site, uint32_t key, const char *format, ...)
     __attribute__((format(printf, 4, 5)));

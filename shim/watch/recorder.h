@@ -5,27 +5,46 @@
  * be made, one log line says so and every function below works on a private dummy mapping, so that
  * callers never check. Thread-safe, without the engine's locks. In a forked child the first call after
  * recorder_after_fork() makes a new file; the parent's mapping is never written by the child.
+ *
+ * Rows of modules, sites and targets keep their numbers in the child: it begins with a copy of its
+ * parent's, counters at zero. Rows of handles and servers it has to open again; a row pointer from before
+ * the fork stays memory that may be written (nobody reads it) and closed (nothing happens).
+ * Counters are the callers' to count, but for handles_unlisted and calls_unlisted.
  */
 #ifndef PQONE_RECORDER_H
 #define PQONE_RECORDER_H
 
 #include "ledger.h"
 
+/* For recorder() alone: the mapping, NULL until it is open, and the way to open it. */
+extern _Atomic(struct ledger_header *) recorder_mapping;
+struct ledger_header *recorder_open(void);
+
 /* The mapping; opens the ledger if it is not open yet. Never NULL. */
-struct ledger_header *recorder(void);
+static inline struct ledger_header *recorder(void) {
+    struct ledger_header *header = atomic_load_explicit(&recorder_mapping, memory_order_acquire);
+    return __builtin_expect(header != 0, 1) ? header : recorder_open();
+}
 
 /* Base name of the ledger file, "" if there is none. Valid until fork. */
 const char *recorder_file(void);
 
-/* The child's side of fork: forget the parent's mapping. Async-signal-safe. */
+/* The child's side of fork: forget the parent's mapping. Async-signal-safe; twice does no harm. Part of
+ * watch_fork_child(). `parent_pid` becomes forked_from, if the parent had a ledger. */
 void recorder_after_fork(int parent_pid);
 
 /* Says how the process ended: exit. Removes the file if there is no launcher (PQONE_RUN unset) and no
- * handle is left unfinished: nobody would ever read it. */
+ * row of a handle is open or failed (inherited ones are the parent's): nobody would ever read it. */
 void recorder_close(void);
 
 /* A row for a target, found by name or new. UINT32_MAX if the table is full. */
 uint32_t recorder_target(const char *name);
+
+/* A row for a module, found by path, build-id and base, or new; LEDGER_NO_MODULE if the table is full. */
+uint32_t recorder_module(const struct ledger_module *module);
+
+/* A row for a stack of up to LEDGER_FRAMES frames, found or new; UINT32_MAX if the table is full. */
+uint32_t recorder_site_row(const uint64_t *frames, uint32_t depth, const char *name);
 
 /* A row for a new handle or server connection; when the table is full a row that is shared by all who
  * found no room (never listed: its state stays free), and counters.handles_unlisted counts. */
