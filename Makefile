@@ -12,7 +12,7 @@ FACADE := forward connect cancel callbacks answers dynlink
 SANITIZE ?=
 sanitize := $(if $(SANITIZE),-fsanitize=$(SANITIZE) -fno-omit-frame-pointer -fno-sanitize-recover=undefined)
 warn := -Wall -Wextra -Wshadow -Wmissing-prototypes $(if $(WERROR),-Werror)
-compile = $(CC) -std=gnu11 -D_GNU_SOURCE $(CFLAGS) $(warn) $(sanitize) $(CPPFLAGS) -MMD -MP -pthread \
+compile = $(CC) -std=gnu11 -D_GNU_SOURCE= $(CFLAGS) $(warn) $(sanitize) $(CPPFLAGS) -MMD -MP -pthread \
 	-Ishim $(if $(LIBPQ_INCLUDE),-I$(LIBPQ_INCLUDE))
 link = $(CC) $(CFLAGS) $(sanitize) $(LDFLAGS) -pthread
 

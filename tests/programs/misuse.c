@@ -115,7 +115,7 @@ CASE(bad_target, "", "targets that cannot be reached give libpq's own message") 
     fails("dbname=no_such_database user=app", "database \"no_such_database\" does not exist");
     fails("dbname=shop user=nobody_here", "role \"nobody_here\" does not exist");
     fails("dbname=shop user=app sslmode=sideways", "invalid sslmode value: \"sideways\"");
-    fails("service=not_there", "definition of service \"not_there\" not found");
+    fails("service=not_there", "service file");
 }
 CASE(failed_beside_good, "", "failed connects beside a good one do it no harm") {
     PGconn *good = open_handle();
