@@ -22,6 +22,7 @@ engine := $(filter-out $(FACADE:%=$(B)/shim/%.o),$(shim))
 cli := $(call objects,shim/cli/*.c)
 unit := $(call objects,tests/unit/*.c)
 programs := $(patsubst tests/programs/%.c,$(B)/programs/%,$(wildcard tests/programs/*.c))
+plain := $(addprefix $(B)/programs/plain/,never forget static whole)
 fakes := $(patsubst tests/fake/%.c,$(B)/fake/%,$(wildcard tests/fake/call*.c)) $(B)/fake/libpq.so.5 \
 	$(B)/fake/future/libpq.so.5
 sources = $(shell find shim tests demo -name '*.[ch]')
@@ -64,7 +65,17 @@ $(B)/unit: $(unit) $(filter-out %/main.o,$(cli)) $(B)/engine.a
 $(B)/programs/%: $(B)/tests/programs/%.o $(call objects,tests/programs/case/*.c)
 	@mkdir -p $(@D)
 	$(link) -rdynamic -o $@ $^ -lpq -ldl
-$(B)/programs/never: $(B)/tests/programs/never.o
+$(B)/programs/plain/forget: $(B)/tests/programs/plain/forget.o
+	@mkdir -p $(@D)
+	$(link) -rdynamic -o $@ $^ -lpq
+$(B)/programs/plain/never: $(B)/tests/programs/plain/never.o
+	@mkdir -p $(@D)
+	$(link) -o $@ $^
+$(B)/programs/plain/static: tests/programs/plain/static.c
+	@mkdir -p $(@D)
+	$(CC) -static -o $@ $<
+# A program with a libpq of its own inside; the fake one, because libpq.a wants libraries that few machines have.
+$(B)/programs/plain/whole: $(B)/tests/fake/caller.o $(B)/tests/fake/libpq.o
 	@mkdir -p $(@D)
 	$(link) -o $@ $^
 
@@ -80,7 +91,7 @@ $(B)/fake/future/libpq.so.5: $(B)/tests/fake/future.o
 $(B)/fake/%: $(B)/tests/fake/%.o $(B)/fake/libpq.so.5
 	$(link) -rdynamic -o $@ $^ -ldl
 
-test-programs: all $(programs) $(fakes)
+test-programs: all $(programs) $(plain) $(fakes)
 
 test:
 	@tests/install-needs build test
