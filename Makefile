@@ -7,7 +7,7 @@ LIBPQ_INCLUDE ?= $(shell pg_config --includedir 2>/dev/null)
 
 # Files that define the interposed symbols. They stay out of engine.a, so that the launcher and the unit
 # runner are never their own victims.
-FACADE := forward connect cancel callbacks answers dynlink
+FACADE := forward connect cancel callbacks
 
 SANITIZE ?=
 sanitize := $(if $(SANITIZE),-fsanitize=$(SANITIZE) -fno-omit-frame-pointer -fno-sanitize-recover=undefined)
@@ -41,7 +41,7 @@ help:
 	'make install         PREFIX=/usr/local DESTDIR=; make uninstall takes it away again' \
 	'make clean           removes build/' \
 	'' \
-	'B=dir builds elsewhere, WERROR=1 makes warnings errors, TESTS="capacity real" runs those suites only,' \
+	'B=dir builds elsewhere, WERROR=1 makes warnings errors, TESTS="real capacity/cap_of_one" runs only those,' \
 	'TRANSFER_SECONDS=60 makes the money transfer run for a minute.'
 
 $(B)/%.o: %.c

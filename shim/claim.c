@@ -50,9 +50,13 @@ void claim_release(int place) {
         atomic_store(&atomic_load(&table)[place], FREE);
 }
 
-int claim_holder(int place) { return place < 0 ? 0 : atomic_load(&atomic_load(&table)[place]); }
+int claim_holder(int place) {
+    return place < 0 ? 0 : atomic_load(&atomic_load(&table)[place]);
+}
 
-bool claim_is_mine(int place) { return place >= 0 && claim_holder(place) == getpid(); }
+bool claim_is_mine(int place) {
+    return place >= 0 && claim_holder(place) == getpid();
+}
 
 bool claim_try(int place) {
     if (place < 0)

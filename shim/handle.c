@@ -29,13 +29,14 @@ uintptr_t handle_range_size;
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* guards everything below */
 static _Atomic(struct chunk *) chunks[NUMBERS_MAX / CHUNK];
 static struct chunk *free_chunks;
-static struct handle *free_handles; /* linked by `next`; never given back to malloc, so a stale look-up is safe */
+static struct handle
+    *free_handles; /* linked by `next`; never given back to malloc, so a stale look-up is safe */
 static uint64_t next_number = 1;
 
 static bool reserve_range(void) {
     for (uint64_t numbers = NUMBERS_MAX; numbers >= NUMBERS_MIN; numbers /= 8) {
-        void *range = mmap(NULL, numbers * HANDLE_GRAIN, PROT_NONE,
-                           MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+        void *range =
+            mmap(NULL, numbers * HANDLE_GRAIN, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
         if (range != MAP_FAILED) {
             handle_range = (uintptr_t)range;
             handle_range_size = numbers * HANDLE_GRAIN;

@@ -47,8 +47,8 @@ struct parameter {
 struct handle {
     _Atomic uint64_t number; /* 1 for the first of the process; 0 while this memory is free */
     struct libpq *libpq;
-    struct set *set;                /* it counts as one of set->handles */
-    struct handle *next, *previous; /* in set->handles */
+    struct set *set;                 /* it counts as one of set->handles */
+    struct handle *next, *previous;  /* in set->handles */
     _Atomic(struct server *) server; /* used last; held if the server's lease says so (lease.h) */
     struct identity *identity;       /* what it was told of the server; NULL if it never connected */
     struct call *call;               /* innermost call in progress */
@@ -58,6 +58,7 @@ struct handle {
     bool busy;                       /* inside an exchange or a transaction */
     bool restyle;                    /* manners changed since its connection was dressed */
     bool refused;                    /* PQONE_ON_DUPLICATE=fail: `error` is all it has */
+    bool speaks;                     /* `error` is what its last call came to, not libpq's message */
     bool opening;                    /* PQconnectStart was answered with an open connection, not yet polled */
     struct manners manners;
     char *error; /* error message while it holds no lease, or of ours; size bytes */

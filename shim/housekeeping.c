@@ -1,4 +1,5 @@
-/* housekeeping.c: closes server connections whose time has come, and reads the answers of those being cleaned. */
+/* housekeeping.c: closes server connections whose time has come, and reads the answers of those being
+ * cleaned. */
 #define _GNU_SOURCE
 #include "housekeeping.h"
 
@@ -11,7 +12,8 @@
 #include "set.h"
 #include "settings.h"
 
-static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* guards what follows; never together with another */
+static pthread_mutex_t lock =
+    PTHREAD_MUTEX_INITIALIZER; /* guards what follows; never together with another */
 static pthread_cond_t changed = PTHREAD_COND_INITIALIZER;
 static bool running, again, working, stopping;
 
@@ -35,8 +37,8 @@ static bool is_due(const struct server *server, void *context) {
     int64_t when = INT64_MAX;
     if (set->handle_count == 0)
         when = set->idle_since + wish->linger;
-    if (wish->idle_timeout != SETTING_NEVER && server->last_used + wish->idle_timeout < when)
-        when = server->last_used + wish->idle_timeout;
+    if (wish->idle_timeout != SETTING_NEVER && server_last_used(server) + wish->idle_timeout < when)
+        when = server_last_used(server) + wish->idle_timeout;
     if (wish->max_lifetime != SETTING_NEVER && server->opened + wish->max_lifetime < when)
         when = server->opened + wish->max_lifetime;
     if (when <= round->now)
@@ -46,14 +48,10 @@ static bool is_due(const struct server *server, void *context) {
     return false;
 }
 
-static struct server *take_cleaning(struct set *set, const struct server *after) {
-    bool passed = after == NULL;
-    for (unsigned i = 0; i < set->open; i++) {
-        struct server *server = set->servers[i];
-        if (passed && server->state == SERVER_CLEANING)
-            return server;
-        passed = passed || server == after;
-    }
+static struct server *cleaning_one(const struct set *set) {
+    for (unsigned i = 0; i < set->open; i++)
+        if (set->servers[i]->state == SERVER_CLEANING)
+            return set->servers[i];
     return NULL;
 }
 
@@ -62,7 +60,7 @@ static void keep_house(struct set *set, void *context) {
     struct server *server = NULL;
     for (;;) { /* Only the first that is not ready ends this: the others are looked at next time. */
         pthread_mutex_lock(&set->lock);
-        server = take_cleaning(set, NULL);
+        server = cleaning_one(set);
         if (server)
             server->state = SERVER_OPEN; /* ours alone: its lease is LEASE_ENGINE */
         pthread_mutex_unlock(&set->lock);

@@ -8,10 +8,21 @@
 
 /* Every parameter that some server from 9 to 18 reports by itself. */
 static const char *const reported[] = {
-    "application_name",  "client_encoding",   "DateStyle",          "default_transaction_read_only",
-    "in_hot_standby",    "integer_datetimes", "IntervalStyle",      "is_superuser",
-    "scram_iterations",  "search_path",       "server_encoding",    "server_version",
-    "session_authorization", "standard_conforming_strings", "TimeZone",
+    "application_name",
+    "client_encoding",
+    "DateStyle",
+    "default_transaction_read_only",
+    "in_hot_standby",
+    "integer_datetimes",
+    "IntervalStyle",
+    "is_superuser",
+    "scram_iterations",
+    "search_path",
+    "server_encoding",
+    "server_version",
+    "session_authorization",
+    "standard_conforming_strings",
+    "TimeZone",
 };
 
 /* Client encodings in which the second byte of a character can be a backslash. */
@@ -25,7 +36,9 @@ const char *identity_value(char *const *list, const char *name) {
     return NULL;
 }
 
-static char *copy(const char *text) { return text ? strdup(text) : NULL; }
+static char *copy(const char *text) {
+    return text ? strdup(text) : NULL;
+}
 
 static char **parameters_of(struct libpq *libpq, PGconn *conn) {
     size_t room = sizeof reported / sizeof *reported, count = 0;

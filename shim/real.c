@@ -24,7 +24,7 @@ struct caller {
     struct libpq *libpq;
 };
 
-static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* under it only the loader's and the watch's */
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* a leaf: the loader's is never taken under it */
 static struct libpq copies[COPIES];
 static _Atomic unsigned copy_count;
 static struct caller callers[CALLERS];
@@ -40,7 +40,9 @@ static const char *const known_names[] = {
 };
 
 /* Stands in for a function that this copy of libpq is too old to have. */
-static intptr_t missing_call(void) { return 0; }
+static intptr_t missing_call(void) {
+    return 0;
+}
 
 static bool is_known(const char *name) {
     for (size_t i = 0; i < sizeof known_names / sizeof *known_names; i++)
@@ -103,7 +105,7 @@ static void take_address(void *library, const char *name, void *slot) {
 }
 
 static void take_addresses(struct libpq *libpq, void *library) {
-#define CALL(class, pin, return_type, name, parameters, arguments, otherwise)                                \
+#define CALL(class, pin, return_type, name, parameters, arguments, otherwise) \
     take_address(library, #name, &libpq->name);
 #include "libpq_calls.def"
 #undef CALL
@@ -115,40 +117,62 @@ static void take_addresses(struct libpq *libpq, void *library) {
     take_address(library, "PQresultStatus", &libpq->PQresultStatus);
 }
 
-/* The copy to which this PQconnectdb belongs, known or new. Under `lock`. */
-static struct libpq *copy_with(void *connect_function) {
-    unsigned count = atomic_load(&copy_count);
-    for (unsigned i = 0; i < count; i++)
-        if ((uintptr_t)connect_function - copies[i].begin < copies[i].end - copies[i].begin)
+static struct libpq *published(const void *function) {
+    for (unsigned i = 0, count = atomic_load_explicit(&copy_count, memory_order_acquire); i < count; i++)
+        if ((uintptr_t)function - copies[i].begin < copies[i].end - copies[i].begin)
             return &copies[i];
+    return NULL;
+}
+
+/* Fills in a copy that is not published yet. The loader's lock may be waited for: none of ours is held. */
+static bool describe(struct libpq *libpq, void *connect_function, char *unknown, size_t size) {
     struct dl_find_object object;
-    if (count == COPIES || _dl_find_object(connect_function, &object) != 0)
-        return NULL;
+    if (_dl_find_object(connect_function, &object) != 0)
+        return false;
     /* A reference of our own, or the library is unmapped with our connections alive. */
     void *library = dlopen(object.dlfo_link_map->l_name, RTLD_LAZY | RTLD_NOLOAD | RTLD_NODELETE);
     if (!library)
-        return NULL;
-    struct libpq *libpq = &copies[count];
+        return false;
+    memset(libpq, 0, sizeof *libpq);
     libpq->path = strdup(object.dlfo_link_map->l_name);
     libpq->begin = (uintptr_t)object.dlfo_map_start;
     libpq->end = (uintptr_t)object.dlfo_map_end;
     take_addresses(libpq, library);
     libpq->version = libpq->PQlibVersion();
+    unknown_exports(object.dlfo_link_map, unknown, size);
+    libpq->has_unknown_calls = unknown[0] != '\0';
+    return libpq->path != NULL;
+}
 
-    char names[256];
-    unknown_exports(object.dlfo_link_map, names, sizeof names);
-    libpq->has_unknown_calls = names[0] != '\0';
-    if (libpq->has_unknown_calls) {
-        atomic_fetch_or(&recorder()->notes, LEDGER_NOTE_UNKNOWN_EXPORTS);
-        log_event(LOG_UNWATCHED, UINT32_MAX, 0,
-                  "%s has functions newer than this pqone knows (%s): nothing is shared, connections are only "
-                  "watched; a newer pqone would share",
-                  libpq->path, names);
+static void say_what_is_unknown(const struct libpq *libpq, const char *names) {
+    atomic_fetch_or(&recorder()->notes, LEDGER_NOTE_UNKNOWN_EXPORTS);
+    log_event(LOG_UNWATCHED, UINT32_MAX, 0,
+              "%s has functions newer than this pqone knows (%s): nothing is shared, connections are only "
+              "watched; a newer pqone would share",
+              libpq->path, names);
+}
+
+/* The copy to which this PQconnectdb belongs, known or new. */
+static struct libpq *copy_with(void *connect_function) {
+    struct libpq *libpq = published(connect_function), fresh;
+    char unknown[256];
+    if (libpq || !describe(&fresh, connect_function, unknown, sizeof unknown))
+        return libpq;
+    pthread_mutex_lock(&lock);
+    unsigned count = atomic_load(&copy_count);
+    libpq = published(connect_function);
+    bool is_new = !libpq && count < COPIES;
+    if (is_new) {
+        libpq = &copies[count];
+        *libpq = fresh;
+        atomic_store_explicit(&copy_count, count + 1, memory_order_release);
     }
+    pthread_mutex_unlock(&lock);
+    if (is_new && libpq->has_unknown_calls)
+        say_what_is_unknown(libpq, unknown);
     struct ledger_header *ledger = recorder();
-    if (!ledger->libpq[0])
+    if (is_new && !ledger->libpq[0])
         strncpy(ledger->libpq, libpq->path, sizeof ledger->libpq - 1);
-    atomic_store(&copy_count, count + 1);
     return libpq;
 }
 
@@ -209,8 +233,8 @@ struct libpq *libpq_of(const void *caller) {
             callers[i].load_address == map->l_addr)
             return callers[i].libpq;
 
-    pthread_mutex_lock(&lock);
     libpq = find_copy(map);
+    pthread_mutex_lock(&lock);
     for (size_t i = 0; libpq && map && i < CALLERS; i++) {
         if (atomic_load_explicit(&callers[i].map, memory_order_relaxed))
             continue;
@@ -224,8 +248,5 @@ struct libpq *libpq_of(const void *caller) {
 }
 
 bool libpq_called_itself(const void *caller) {
-    for (unsigned i = 0, count = atomic_load_explicit(&copy_count, memory_order_acquire); i < count; i++)
-        if ((uintptr_t)caller - copies[i].begin < copies[i].end - copies[i].begin)
-            return true;
-    return false;
+    return published(caller) != NULL;
 }

@@ -33,42 +33,49 @@ struct server *server_new(struct libpq *libpq, struct set *set, PGconn *conn) {
     atomic_store(&server->lease, LEASE_ENGINE);
     atomic_store(&server->cancelled, false);
     atomic_store(&server->pinned, false);
+    atomic_store(&server->spent, false);
     atomic_store(&server->holder, process_thread());
     server->state = SERVER_OWN;
     server->conn = conn;
     server->libpq = libpq;
     server->set = set;
     server->identity = NULL;
-    server->cancel = NULL;
+    atomic_store(&server->cancel, NULL);
     server->dressed = 0;
     server->taint = TAINT_UNTOUCHED;
     server->syncs = 0;
     server->generation = process_generation;
     server->forked = false;
     server->claim = -1;
-    server->opened = server->last_used = recorder_now();
+    server->opened = recorder_now();
+    server_used_now(server);
     server->socket_device = server->socket_inode = 0;
     server->row = NULL;
     return server;
 }
 
-static void give_memory_back(struct server *server) {
-    atomic_store(&server->lease, LEASE_ENGINE);
-    /* A signal handler of another thread may be sending its cancel right now; it takes milliseconds. */
+void server_forget(struct server *server) {
+    /* A signal handler of another thread may be sending its cancel right now; it takes milliseconds. What
+     * comes later finds no key and does nothing. */
+    PGcancel *cancel = atomic_exchange(&server->cancel, NULL);
     while (atomic_load(&server->cancelling)) {
         struct timespec moment = {0, 1000000};
         nanosleep(&moment, NULL);
     }
-    if (server->cancel)
-        server->libpq->PQfreeCancel(server->cancel);
-    server->cancel = NULL;
-    server->conn = NULL;
-    server->state = SERVER_UNUSED;
+    if (cancel)
+        server->libpq->PQfreeCancel(cancel);
     if (server->row)
         recorder_server_close(server->row);
     server->row = NULL;
     claim_release(server->claim);
     server->claim = -1;
+}
+
+static void give_memory_back(struct server *server) {
+    atomic_store(&server->lease, LEASE_ENGINE);
+    server_forget(server);
+    server->conn = NULL;
+    server->state = SERVER_UNUSED;
     pthread_mutex_lock(&lock);
     server->next = unused;
     unused = server;
@@ -86,10 +93,13 @@ void server_established(struct server *server) {
         libpq->default_processor = libpq->PQsetNoticeProcessor(server->conn, NULL, NULL);
         libpq->default_receiver = libpq->PQsetNoticeReceiver(server->conn, NULL, NULL);
     }
-    server->cancel = libpq->PQgetCancel(server->conn);
+    atomic_store(&server->cancel, libpq->PQgetCancel(server->conn));
+    atomic_store(&server->cancelled, false);
+    server->forked = false;
     server->identity = set_identity(server->set, identity_of(libpq, server->conn));
     server->claim = claim_take();
-    server->opened = server->last_used = recorder_now();
+    server->opened = recorder_now();
+    server_used_now(server);
     server->row = recorder_server_open(libpq->PQbackendPID(server->conn), set_ledger_target(server->set));
 }
 
@@ -123,6 +133,11 @@ void server_close_silently(struct server *server) {
         }
     }
     give_memory_back(server);
+}
+
+void server_abandon(struct server *server) {
+    if (descriptor_is_ours(server))
+        close(server->libpq->PQsocket(server->conn));
 }
 
 void server_close(struct server *server) {
@@ -176,6 +191,12 @@ bool server_is_dead(struct server *server) {
 }
 
 bool server_outlive_cancel(struct server *server) {
+    if (atomic_load(&server->spent))
+        return false;
+    for (int i = 0; atomic_load(&server->cancelling) && i < 1000; i++) {
+        struct timespec moment = {0, 1000000};
+        nanosleep(&moment, NULL);
+    }
     if (!atomic_load(&server->cancelled))
         return true;
     struct libpq *libpq = server->libpq;
@@ -205,9 +226,9 @@ bool server_start_cleaning(struct server *server, bool rollback, bool reset) {
     server->dressed = 0;
     server->syncs = 0;
     /* One flight, two transactions: DISCARD ALL refuses to run inside the one that ROLLBACK ends. */
-    if (libpq->PQpipelineStatus(server->conn) != PQ_PIPELINE_OFF || libpq->PQsetnonblocking(server->conn, 1) ||
-        !libpq->PQenterPipelineMode(server->conn) || (rollback && !send_step(server, "ROLLBACK")) ||
-        (reset && !send_step(server, "DISCARD ALL")))
+    if (libpq->PQpipelineStatus(server->conn) != PQ_PIPELINE_OFF ||
+        libpq->PQsetnonblocking(server->conn, 1) || !libpq->PQenterPipelineMode(server->conn) ||
+        (rollback && !send_step(server, "ROLLBACK")) || (reset && !send_step(server, "DISCARD ALL")))
         return false;
     return libpq->PQflush(server->conn) >= 0;
 }

@@ -17,11 +17,11 @@
 #define LEASE_ENGINE UINT64_MAX /* being opened, cleaned, looked at or closed by the shim itself */
 
 enum server_state {
-    SERVER_UNUSED,  /* free memory */
-    SERVER_OPENING, /* PQconnectStart; belongs to its handle */
-    SERVER_OPEN,    /* counted in its set */
+    SERVER_UNUSED,   /* free memory */
+    SERVER_OPENING,  /* PQconnectStart; belongs to its handle */
+    SERVER_OPEN,     /* counted in its set */
     SERVER_CLEANING, /* rollback or reset sent, answer not read yet; lease is LEASE_ENGINE */
-    SERVER_OWN,     /* of one handle alone, never counted: failed connect, observe, replication, broken */
+    SERVER_OWN,      /* of one handle alone, never counted: failed connect, observe, replication, broken */
 };
 
 /* What the program may ask about its connection without having it: taken once, at the connect, and
@@ -42,6 +42,7 @@ struct server {
     _Atomic uint64_t lease;
     _Atomic uint32_t cancelling; /* cancels under way: it must not change hands meanwhile */
     _Atomic bool cancelled;      /* one was sent since the server last answered */
+    _Atomic bool spent;          /* the program drives a cancel of it: nobody else gets it any more */
     _Atomic bool pinned;         /* by the handle that holds the lease */
     _Atomic int holder;          /* thread that took the lease */
     enum server_state state;     /* under the set lock */
@@ -49,18 +50,29 @@ struct server {
     struct libpq *libpq;
     struct set *set;
     struct identity *identity;
-    PGcancel *cancel; /* libpq's, made with the connection because a signal handler can't */
-    uint64_t dressed; /* number of the handle whose manners it has */
-    enum taint taint; /* while it is being cleaned */
-    int syncs;        /* answers that cleaning still waits for */
-    unsigned generation; /* the process that may use it (process.h) */
-    bool forked;         /* it was open at a fork: two processes have its descriptor */
-    int claim;           /* its place in the table of who uses it (fork.c), -1: none */
-    int64_t opened, last_used;
+    _Atomic(PGcancel *) cancel; /* libpq's, made with the connection because a signal handler can't */
+    uint64_t dressed;           /* number of the handle whose manners it has */
+    enum taint taint;           /* while it is being cleaned */
+    int syncs;                  /* answers that cleaning still waits for */
+    unsigned generation;        /* the process that may use it (process.h) */
+    _Atomic bool forked;        /* it was open at a fork: two processes have its descriptor */
+    int claim;                  /* its place in the table of who uses it (fork.c), -1: none */
+    int64_t opened;
+    _Atomic int64_t last_used;
     uint64_t socket_device, socket_inode; /* what the descriptor was, before we close a number */
     struct ledger_server *row;
     struct server *next; /* free memory */
 };
+
+static inline int64_t server_last_used(const struct server *server) {
+    return atomic_load_explicit(&server->last_used, memory_order_relaxed);
+}
+static inline void server_used_now(struct server *server) {
+    atomic_store_explicit(&server->last_used, recorder_now(), memory_order_relaxed);
+}
+static inline int64_t server_unused_for(const struct server *server) {
+    return recorder_now() - server_last_used(server);
+}
 
 /* Memory for a server connection, with lease LEASE_ENGINE. Never NULL: aborts nothing, waits for nothing;
  * when malloc fails it returns NULL. */
@@ -69,6 +81,9 @@ struct server *server_new(struct libpq *libpq, struct set *set, PGconn *conn);
 /* The connect went well: notes descriptor, cancel key, identity and ledger row. Not under the set lock. */
 void server_established(struct server *server);
 
+/* Before libpq replaces what is behind the PGconn (PQreset): the old cancel key and ledger row go. */
+void server_forget(struct server *server);
+
 /* Ends the connection and gives the memory back. politely: with Terminate, if this process is the one that
  * uses it; silently otherwise. The caller holds the lease and has taken it out of the set. */
 void server_close(struct server *server);
@@ -76,6 +91,10 @@ void server_close(struct server *server);
 /* What server_close() does in a process that does not use the connection, or at exit. */
 void server_close_silently(struct server *server);
 void server_say_goodbye(struct server *server);
+
+/* In a forked child, for a connection that a thread of the parent was in the middle of using: closes the
+ * descriptor and leaves the PGconn, whose state nobody knows, alone. */
+void server_abandon(struct server *server);
 
 /* Has the other side closed it? Costs one poll when nothing has come. Reads what has come (parameter
  * status, notices) with no notice receiver of the program's. The caller holds the lease. */

@@ -28,7 +28,8 @@ struct set *set_get(struct libpq *libpq, struct target *target) {
     struct set *set = NULL;
     pthread_mutex_lock(&registry);
     for (set = target ? sets : NULL; set; set = set->next)
-        if (set->target && set->target->hash == target->hash && set->target->key_length == target->key_length &&
+        if (set->target && set->target->hash == target->hash &&
+            set->target->key_length == target->key_length &&
             memcmp(set->target->key, target->key, target->key_length) == 0)
             break;
     if (set) {
@@ -200,7 +201,8 @@ static bool same_server(const struct set *one, const struct set *other) {
     if (!one->target || !other->target)
         return false;
     for (size_t i = 0; i < sizeof words / sizeof *words; i++) {
-        const char *first = target_value(one->target, words[i]), *second = target_value(other->target, words[i]);
+        const char *first = target_value(one->target, words[i]),
+                   *second = target_value(other->target, words[i]);
         if ((first || second) && (!first || !second || strcmp(first, second) != 0))
             return false;
     }

@@ -13,7 +13,7 @@
 struct waiter;
 
 struct set {
-    pthread_mutex_t lock; /* guards what follows, and server->state of its connections */
+    pthread_mutex_t lock;  /* guards what follows, and server->state of its connections */
     struct target *target; /* NULL: libpq refuses the conninfo, every handle is alone */
     struct libpq *libpq;
     struct set *next;    /* under the registry lock, as is: */
@@ -23,8 +23,8 @@ struct set {
     unsigned handle_count;
     struct server **servers; /* the open ones, leased or not */
     unsigned open, room;
-    unsigned connecting;          /* grown by threads that are in libpq's connect right now */
-    bool first_connecting;        /* one thread makes the first connection, the others wait for it */
+    unsigned connecting;   /* grown by threads that are in libpq's connect right now */
+    bool first_connecting; /* one thread makes the first connection, the others wait for it */
     pthread_cond_t first_changed;
     struct waiter *waiters, *last_waiter; /* first come, first served */
     _Atomic unsigned waiting;
@@ -41,7 +41,9 @@ void set_put(struct set *set);
 
 /* user@host:port/dbname */
 const char *set_name(const struct set *set);
-static inline uint32_t set_ledger_target(const struct set *set) { return set->ledger_target; }
+static inline uint32_t set_ledger_target(const struct set *set) {
+    return set->ledger_target;
+}
 
 /* One of the set's identities equal to `fresh`, which is taken over (or freed). */
 struct identity *set_identity(struct set *set, struct identity *fresh);

@@ -121,10 +121,15 @@ static bool read_duration(const char *text, int64_t *duration) {
                  {"h", 3600 * INT64_C(1000000000)},
                  {"d", 86400 * INT64_C(1000000000)}};
     uint64_t value;
+    int64_t product;
     const char *suffix = read_digits(text, INT64_MAX, &value);
     for (size_t i = 0; suffix && i < sizeof units / sizeof units[0]; i++)
-        if (strcmp(suffix, units[i].suffix) == 0)
-            return !__builtin_mul_overflow((int64_t)value, units[i].nanoseconds, duration);
+        if (strcmp(suffix, units[i].suffix) == 0) {
+            if (__builtin_mul_overflow((int64_t)value, units[i].nanoseconds, &product))
+                return false;
+            *duration = product;
+            return true;
+        }
     return false;
 }
 

@@ -274,8 +274,8 @@ static struct target *ask_libpq(struct libpq *libpq, const struct request *reque
     if (!words_of_request(&words, libpq, request))
         goto done;
     /* Two refusals: the first spoils the port to learn the rest, the second spoils the host to learn it. */
-    without_port = refused(libpq, &words, "port", "1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1",
-                           NULL, NULL);
+    without_port = refused(libpq, &words, "port",
+                           "1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1", NULL, NULL);
     with_port = refused(libpq, &words, "host", "a,b", "hostaddr", "c");
     if (!without_port || !with_port)
         goto done;

@@ -31,7 +31,7 @@ struct target {
     char *key; /* every word that must be equal; never logged, it holds the password */
     size_t key_length;
     uint64_t hash;
-    char *name; /* user@host:port/dbname, for people */
+    char *name;                      /* user@host:port/dbname, for people */
     const char **keywords, **values; /* the resolved conninfo, NULL-terminated, to connect again with */
     bool replication;
     unsigned references;

@@ -24,7 +24,8 @@ static bool add_parsed(struct words *words, const PQconninfoOption *option) {
 
 /* PQsetdbLogin: a dbname that is a connection string comes first, every other part that is not empty wins. */
 static bool add_login(struct words *words, const char *const *login) {
-    static const char *const keywords[LOGIN_PARTS] = {"host", "port", "options", NULL, NULL, "user", "password"};
+    static const char *const keywords[LOGIN_PARTS] = {"host", "port", "options", NULL,
+                                                      NULL,   "user", "password"};
     words->expand_dbname = 1;
     if (login[4] && !words_add(words, "dbname", login[4]))
         return false;

@@ -1,0 +1,127 @@
+/* answers.c: what a handle says of itself. */
+#define _GNU_SOURCE
+#include "answers.h"
+
+#include <string.h>
+
+#include "lease.h"
+
+/* libpq's PGconn if the handle holds one, else NULL. */
+static PGconn *held(const struct handle *handle) {
+    struct server *server = lease_held(handle);
+    return server ? server->conn : NULL;
+}
+
+/* The question is the same for all that is fixed at the connect: libpq's function, or the field. */
+#define FIXED(handle, function, field, otherwise)                 \
+    (held(handle)       ? (handle)->libpq->function(held(handle)) \
+     : handle->identity ? handle->identity->field                 \
+                        : (otherwise))
+
+char *answer_PQdb(struct handle *handle) {
+    return FIXED(handle, PQdb, db, NULL);
+}
+char *answer_PQuser(struct handle *handle) {
+    return FIXED(handle, PQuser, user, NULL);
+}
+char *answer_PQpass(struct handle *handle) {
+    return FIXED(handle, PQpass, pass, NULL);
+}
+char *answer_PQhost(struct handle *handle) {
+    return FIXED(handle, PQhost, host, NULL);
+}
+char *answer_PQhostaddr(struct handle *handle) {
+    return FIXED(handle, PQhostaddr, hostaddr, NULL);
+}
+char *answer_PQport(struct handle *handle) {
+    return FIXED(handle, PQport, port, NULL);
+}
+char *answer_PQtty(struct handle *handle) {
+    return FIXED(handle, PQtty, tty, NULL);
+}
+char *answer_PQoptions(struct handle *handle) {
+    return FIXED(handle, PQoptions, options, NULL);
+}
+
+int answer_PQprotocolVersion(struct handle *handle) {
+    return FIXED(handle, PQprotocolVersion, protocol_version, 0);
+}
+int answer_PQfullProtocolVersion(struct handle *handle) {
+    return FIXED(handle, PQfullProtocolVersion, full_protocol_version, 0);
+}
+int answer_PQserverVersion(struct handle *handle) {
+    return FIXED(handle, PQserverVersion, server_version, 0);
+}
+int answer_PQconnectionNeedsPassword(struct handle *handle) {
+    return FIXED(handle, PQconnectionNeedsPassword, needs_password, 0);
+}
+int answer_PQconnectionUsedPassword(struct handle *handle) {
+    return FIXED(handle, PQconnectionUsedPassword, used_password, 0);
+}
+int answer_PQconnectionUsedGSSAPI(struct handle *handle) {
+    return FIXED(handle, PQconnectionUsedGSSAPI, used_gssapi, 0);
+}
+int answer_PQsslInUse(struct handle *handle) {
+    return FIXED(handle, PQsslInUse, ssl_in_use, 0);
+}
+int answer_PQgssEncInUse(struct handle *handle) {
+    return FIXED(handle, PQgssEncInUse, gss_in_use, 0);
+}
+int answer_PQclientEncoding(struct handle *handle) {
+    return FIXED(handle, PQclientEncoding, client_encoding, -1);
+}
+
+ConnStatusType answer_PQstatus(struct handle *handle) {
+    if (handle->opening)
+        return CONNECTION_STARTED;
+    return held(handle) ? handle->libpq->PQstatus(held(handle)) : handle->status;
+}
+
+PGTransactionStatusType answer_PQtransactionStatus(struct handle *handle) {
+    if (held(handle))
+        return handle->libpq->PQtransactionStatus(held(handle));
+    return handle->status == CONNECTION_OK ? PQTRANS_IDLE : PQTRANS_UNKNOWN;
+}
+
+PGpipelineStatus answer_PQpipelineStatus(struct handle *handle) {
+    return held(handle) ? handle->libpq->PQpipelineStatus(held(handle)) : PQ_PIPELINE_OFF;
+}
+
+char *answer_PQerrorMessage(struct handle *handle) {
+    static char none[] = "";
+    if (held(handle) && !handle->speaks)
+        return handle->libpq->PQerrorMessage(held(handle));
+    return handle->error ? handle->error : none;
+}
+
+/* A configuration reload reaches an idle session with its next exchange, whoever's that is. So a session of
+ * the set is asked if one is free this instant; the handle keeps the text, for the pointer is the program's.
+ */
+const char *answer_PQparameterStatus(struct handle *handle, const char *name) {
+    struct libpq *libpq = handle->libpq;
+    if (held(handle))
+        return libpq->PQparameterStatus(held(handle), name);
+    if (!name || !handle->identity)
+        return NULL;
+    struct server *server = lease_try(handle);
+    if (!server)
+        return identity_value(handle->identity->parameters, name);
+    const char *value = handle_keep_parameter(handle, name, libpq->PQparameterStatus(server->conn, name));
+    lease_release(handle, server);
+    return value;
+}
+
+/* For no connection libpq names the attributes of its own TLS library, and for "library" that one. */
+const char *answer_PQsslAttribute(struct handle *handle, const char *name) {
+    if (held(handle))
+        return handle->libpq->PQsslAttribute(held(handle), name);
+    return name && handle->identity ? identity_value(handle->identity->ssl_attributes, name) : NULL;
+}
+
+const char *const *answer_PQsslAttributeNames(struct handle *handle) {
+    return handle->libpq->PQsslAttributeNames(held(handle));
+}
+
+int answer_PQisnonblocking(struct handle *handle) {
+    return held(handle) ? handle->libpq->PQisnonblocking(held(handle)) : handle->manners.nonblocking;
+}

@@ -1,0 +1,196 @@
+/* call.c: what happens around every call that is forwarded to libpq. */
+#define _GNU_SOURCE
+#include "call.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "lease.h"
+#include "settings.h"
+#include "statement.h"
+#include "watch/log.h"
+
+enum { OUTLINE = 120 };
+
+/* Is the frame of a call in progress still on this stack? A call that was left by longjmp has been popped:
+ * its frame lies below ours, or something else stands there by now. */
+static bool is_on_stack(const struct call *call, const struct call *now) {
+    return (uintptr_t)call > (uintptr_t)now && call->here == CALL_HERE;
+}
+
+/* The handle's previous call never came back. Nobody can say what the session is in the middle of, so no
+ * one else gets it. */
+static void abandon(struct handle *handle) {
+    struct server *server = lease_held(handle);
+    handle->call = NULL;
+    if (server && server->state != SERVER_OWN)
+        lease_pin(handle, server, PIN_ABANDONED, NULL);
+}
+
+static struct reading reading_of(const struct handle *handle, const struct server *held) {
+    struct reading reading = {.standard_conforming_strings = true,
+                              .backslash_safe_encoding = true,
+                              .safe_functions = settings()->safe_functions};
+    if (held && atomic_load_explicit(&handle->pin, memory_order_relaxed) != PIN_NONE) {
+        /* A pinned handle may have changed how its statements are read. */
+        const char *strings = handle->libpq->PQparameterStatus(held->conn, "standard_conforming_strings");
+        reading.standard_conforming_strings = strings && strcmp(strings, "on") == 0;
+        reading.backslash_safe_encoding =
+            handle->identity && handle->identity->backslash_safe_encoding &&
+            handle->libpq->PQclientEncoding(held->conn) == handle->identity->client_encoding;
+    } else if (handle->identity) {
+        reading.standard_conforming_strings = handle->identity->standard_conforming_strings;
+        reading.backslash_safe_encoding = handle->identity->backslash_safe_encoding;
+    }
+    return reading;
+}
+
+static void pin_for(struct handle *handle, struct server *server, enum pin_reason reason, const char *query,
+                    const struct verdict *verdict) {
+    char outline[OUTLINE], what[OUTLINE + 80];
+    if (!query || !log_wanted() || atomic_load(&handle->pin) != PIN_NONE) {
+        lease_pin(handle, server, reason, NULL);
+    } else {
+        statement_outline(query, outline, sizeof outline);
+        if (verdict->culprit_length)
+            snprintf(what, sizeof what, "%.*s in \"%s\"",
+                     (int)(verdict->culprit_length < 60 ? verdict->culprit_length : 60), verdict->culprit,
+                     outline);
+        else
+            snprintf(what, sizeof what, "\"%s\"", outline);
+        lease_pin(handle, server, reason, what);
+    }
+    if (query && verdict->taint > handle->taint)
+        handle->taint = verdict->taint;
+}
+
+static void busy_begins(struct handle *handle) {
+    struct ledger_header *ledger = recorder();
+    struct ledger_target *row = recorder_target_row(set_ledger_target(handle->set));
+    handle->busy = true;
+    recorder_count_up(&ledger->counters.busy, &ledger->counters.busy_peak);
+    if (row)
+        recorder_count_up32(&row->busy, &row->busy_peak);
+}
+
+static void busy_ends(struct handle *handle) {
+    struct ledger_target *row = recorder_target_row(set_ledger_target(handle->set));
+    handle->busy = false;
+    atomic_fetch_sub_explicit(&recorder()->counters.busy, 1, memory_order_relaxed);
+    if (row)
+        atomic_fetch_sub_explicit(&row->busy, 1, memory_order_relaxed);
+}
+
+static PGconn *enter(struct call *call, struct handle *handle, struct server *server) {
+    call->here = CALL_HERE;
+    call->handle = handle;
+    call->outer = handle->call;
+    call->server = server;
+    handle->call = call;
+    handle->speaks = false;
+    struct ledger_handle *row = handle->row;
+    atomic_store_explicit(&row->last_used_monotonic, recorder_now(), memory_order_relaxed);
+    if (!handle->busy)
+        busy_begins(handle);
+    return server->conn;
+}
+
+PGconn *call_begin(struct call *call, struct handle *handle, enum pin_reason pin, const char *query) {
+    struct verdict verdict = {.reason = PIN_NONE};
+    if (__builtin_expect(handle->call != NULL, 0) && !is_on_stack(handle->call, call))
+        abandon(handle);
+    handle->speaks = true;
+    if (__builtin_expect(handle->refused, 0))
+        return NULL;
+    struct server *held = lease_held(handle);
+    if (query && !(held && held->state == SERVER_OWN)) {
+        struct reading reading = reading_of(handle, held);
+        verdict = statement_judge(query, &reading);
+        if (pin == PIN_NONE)
+            pin = verdict.reason;
+        if (__builtin_expect((verdict.traits & STATEMENT_DATABASE_DDL) != 0, 0))
+            sets_close_idle(NULL);
+    }
+    struct server *server = lease_take(handle);
+    if (!server)
+        return NULL;
+    call->discard_all = (verdict.traits & STATEMENT_DISCARD_ALL) != 0;
+    if (pin != PIN_NONE && server->state != SERVER_OWN)
+        pin_for(handle, server, pin, query, &verdict);
+    PGconn *conn = enter(call, handle, server);
+    atomic_store_explicit(&handle->row->statements, handle->row->statements + 1, memory_order_relaxed);
+    return conn;
+}
+
+PGconn *call_begin_held(struct call *call, struct handle *handle) {
+    if (__builtin_expect(handle->call != NULL, 0) && !is_on_stack(handle->call, call))
+        abandon(handle);
+    struct server *server = lease_held(handle);
+    if (!server || (__builtin_expect(server->forked || server->generation != process_generation, 0) &&
+                    !(server = lease_take(handle))))
+        return NULL;
+    call->discard_all = false;
+    return enter(call, handle, server);
+}
+
+/* The program itself made its session new: what pinned it is gone. */
+static void lift_pin(struct handle *handle, struct server *server) {
+    enum pin_reason reason = atomic_load(&handle->pin);
+    if (pin_row(reason)->taint != TAINT_RESETTABLE || handle->taint == TAINT_UNKNOWN || reason == PIN_MODE)
+        return;
+    atomic_store(&handle->pin, PIN_NONE);
+    atomic_store(&handle->row->pin, PIN_NONE);
+    atomic_store(&server->pinned, false);
+    handle->taint = TAINT_UNTOUCHED;
+}
+
+/* The session ended under the handle. It keeps the remains, as without us: its next calls get libpq's own
+ * error, and PQreset and PQfinish work on them. Others need not wait for it. */
+static void keep_remains(struct handle *handle, struct server *server) {
+    handle->status = CONNECTION_BAD;
+    if (server->state != SERVER_OPEN)
+        return;
+    struct set *set = server->set;
+    pthread_mutex_lock(&set->lock);
+    set_remove_server(set, server);
+    pthread_mutex_unlock(&set->lock);
+}
+
+void call_end(struct call *call) {
+    int saved_errno = errno;
+    struct handle *handle = call->handle;
+    struct server *server = call->server;
+    struct libpq *libpq = handle->libpq;
+    call->here = 0;
+    handle->call = call->outer;
+    if (call->outer)
+        return;
+    PGTransactionStatusType status = libpq->PQtransactionStatus(server->conn);
+    if (status == PQTRANS_IDLE && libpq->PQpipelineStatus(server->conn) == PQ_PIPELINE_OFF) {
+        if (handle->busy)
+            busy_ends(handle);
+        if (call->discard_all && libpq->PQerrorMessage(server->conn)[0] == '\0')
+            lift_pin(handle, server);
+        if (atomic_load_explicit(&handle->pin, memory_order_relaxed) == PIN_NONE &&
+            server->state == SERVER_OPEN) {
+            /* From here on somebody else may have it: what the handle is asked next it answers itself. */
+            const char *error = libpq->PQerrorMessage(server->conn);
+            if (error[0] != '\0' || handle->error_size)
+                handle_say(handle, error);
+            lease_release(handle, server);
+        }
+    } else if (status == PQTRANS_UNKNOWN && server->state != SERVER_OPENING) {
+        if (handle->busy)
+            busy_ends(handle);
+        keep_remains(handle, server);
+    }
+    errno = saved_errno;
+}
+
+PGconn *call_begin_copy(struct call *call, struct handle *handle) {
+    PGconn *conn = call_begin_held(call, handle);
+    if (!conn)
+        handle_say(handle, "no COPY in progress\n");
+    return conn;
+}

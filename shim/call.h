@@ -1,0 +1,36 @@
+/*
+ * call.h: one call of the program into libpq on a handle, from its lease to what the lease becomes.
+ */
+#ifndef PQONE_CALL_H
+#define PQONE_CALL_H
+
+#include "handle.h"
+
+/* Lives on the wrapper's stack. A notice receiver or event procedure runs inside a call and may leave it
+ * by longjmp, an exception or thread cancellation; then this frame is no longer on the stack, which the
+ * handle's next call finds out. */
+struct call {
+    uint64_t here; /* CALL_HERE while the frame is what it says it is */
+    struct handle *handle;
+    struct call *outer; /* the call that this one runs inside of */
+    struct server *server;
+    bool discard_all;
+};
+
+#define CALL_HERE UINT64_C(0x70716f6e6563616c)
+
+/* Before a call that may talk to the server: judges `query` (may be NULL), takes a lease, pins if it must.
+ * Returns libpq's own PGconn, or NULL: then the handle's error message says why nothing can be done, and
+ * call_end() is not called. */
+PGconn *call_begin(struct call *call, struct handle *handle, enum pin_reason pin, const char *query);
+
+/* Before a call that has a meaning only inside an exchange. NULL: the handle holds no lease. */
+PGconn *call_begin_held(struct call *call, struct handle *handle);
+
+/* After either: the lease ends when the exchange is over and no transaction is open. Keeps errno. */
+void call_end(struct call *call);
+
+/* As call_begin_held(), and says "no COPY in progress", as libpq does, when no lease is held. */
+PGconn *call_begin_copy(struct call *call, struct handle *handle);
+
+#endif

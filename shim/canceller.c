@@ -1,0 +1,193 @@
+/* canceller.c: aims cancels at the connection that their handle holds, when they are fired. */
+#define _GNU_SOURCE
+#include "canceller.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "lease.h"
+
+struct canceller {
+    struct handle *handle;
+    uint64_t number; /* the handle's; its memory may serve another by now */
+    struct libpq *libpq;
+    PGcancelConn *real; /* 17: the cancel that was fired last */
+    ConnStatusType status;
+    int idle_pair[2]; /* 17: something to wait on when there was nothing to cancel; 0 until asked for */
+    struct canceller *next_free;
+};
+
+/* Blocks are never given back, so that a pointer is told ours by its address alone, in a signal handler. */
+enum { BLOCK = 512, BLOCKS = 4096 };
+
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* a leaf; guards the free list and growth */
+static _Atomic(struct canceller *) blocks[BLOCKS];
+static _Atomic unsigned block_count;
+static struct canceller *free_list;
+
+struct canceller *canceller_of(const void *pointer) {
+    const struct canceller *canceller = pointer;
+    for (unsigned i = 0, count = atomic_load(&block_count); i < count; i++) {
+        struct canceller *block = atomic_load(&blocks[i]);
+        if (canceller >= block && canceller < block + BLOCK)
+            return (struct canceller *)(uintptr_t)pointer;
+    }
+    return NULL;
+}
+
+static void add_block(void) {
+    unsigned count = atomic_load(&block_count);
+    if (count == BLOCKS)
+        return;
+    struct canceller *block = calloc(BLOCK, sizeof *block);
+    if (!block)
+        return;
+    for (int i = 0; i < BLOCK; i++) {
+        block[i].next_free = free_list;
+        free_list = &block[i];
+    }
+    atomic_store(&blocks[count], block);
+    atomic_store(&block_count, count + 1);
+}
+
+struct canceller *canceller_new(struct handle *handle) {
+    pthread_mutex_lock(&lock);
+    if (!free_list)
+        add_block();
+    struct canceller *canceller = free_list;
+    if (canceller)
+        free_list = canceller->next_free;
+    pthread_mutex_unlock(&lock);
+    if (!canceller)
+        return NULL;
+    *canceller = (struct canceller){.handle = handle,
+                                    .number = atomic_load(&handle->number),
+                                    .libpq = handle->libpq,
+                                    .status = CONNECTION_BAD};
+    return canceller;
+}
+
+void canceller_free(struct canceller *canceller) {
+    canceller_reset(canceller);
+    if (canceller->idle_pair[0]) {
+        close(canceller->idle_pair[0]);
+        close(canceller->idle_pair[1]);
+    }
+    pthread_mutex_lock(&lock);
+    canceller->number = 0;
+    canceller->next_free = free_list;
+    free_list = canceller;
+    pthread_mutex_unlock(&lock);
+}
+
+/* The connection that the handle holds, which cannot change hands until done_aiming(); NULL if it holds
+ * none, or it is another process's. */
+static struct server *aim(const struct canceller *canceller) {
+    struct server *server = atomic_load(&canceller->handle->server);
+    if (!server)
+        return NULL;
+    /* In this order: whoever takes the lease next looks at `cancelling` after it has the lease. */
+    atomic_fetch_add(&server->cancelling, 1);
+    if (atomic_load(&server->lease) == LEASE_TAKEN(canceller->number) &&
+        server->generation == process_generation && *process_marker != 0)
+        return server;
+    atomic_fetch_sub(&server->cancelling, 1);
+    return NULL;
+}
+
+static void done_aiming(struct server *server) {
+    atomic_fetch_sub(&server->cancelling, 1);
+}
+
+int canceller_fire(struct canceller *canceller, char *error, int size) {
+    int result = 1;
+    struct server *server = aim(canceller);
+    if (!server)
+        return result;
+    PGcancel *key = atomic_load(&server->cancel);
+    if (key) {
+        atomic_store(&server->cancelled, true);
+        result = canceller->libpq->PQcancel(key, error, size);
+    }
+    done_aiming(server);
+    return result;
+}
+
+/* libpq's own cancel for the connection that is aimed at, or NULL. */
+static struct server *prepare_real(struct canceller *canceller) {
+    struct libpq *libpq = canceller->libpq;
+    canceller_reset(canceller);
+    struct server *server = aim(canceller);
+    if (!server) {
+        canceller->status = CONNECTION_OK;
+        return NULL;
+    }
+    canceller->real = libpq->PQcancelCreate(server->conn);
+    atomic_store(&server->cancelled, true);
+    return server;
+}
+
+int canceller_blocking(struct canceller *canceller) {
+    struct server *server = prepare_real(canceller);
+    if (!server)
+        return 1;
+    int result = canceller->libpq->PQcancelBlocking(canceller->real);
+    done_aiming(server);
+    return result;
+}
+
+/* The program drives it from here on, at its own pace: the connection is not handed to anybody after it. */
+int canceller_start(struct canceller *canceller) {
+    struct server *server = prepare_real(canceller);
+    if (!server)
+        return 1;
+    atomic_store(&server->spent, true);
+    int result = canceller->libpq->PQcancelStart(canceller->real);
+    done_aiming(server);
+    return result;
+}
+
+PostgresPollingStatusType canceller_poll(struct canceller *canceller) {
+    if (canceller->real)
+        return canceller->libpq->PQcancelPoll(canceller->real);
+    return canceller->status == CONNECTION_OK ? PGRES_POLLING_OK : PGRES_POLLING_FAILED;
+}
+
+ConnStatusType canceller_status(const struct canceller *canceller) {
+    return canceller->real ? canceller->libpq->PQcancelStatus(canceller->real) : canceller->status;
+}
+
+int canceller_socket(struct canceller *canceller) {
+    if (canceller->real)
+        return canceller->libpq->PQcancelSocket(canceller->real);
+    if (canceller->status != CONNECTION_OK)
+        return -1;
+    if (!canceller->idle_pair[0] &&
+        socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, canceller->idle_pair) != 0)
+        return -1;
+    return canceller->idle_pair[0]; /* writable at once, which is what the program waits for first */
+}
+
+char *canceller_error(const struct canceller *canceller) {
+    static char none[] = "";
+    return canceller->real ? canceller->libpq->PQcancelErrorMessage(canceller->real) : none;
+}
+
+void canceller_reset(struct canceller *canceller) {
+    if (canceller->real)
+        canceller->libpq->PQcancelFinish(canceller->real);
+    canceller->real = NULL;
+    canceller->status = CONNECTION_BAD;
+}
+
+void cancellers_fork(enum fork_side side) {
+    if (side == FORK_PREPARE)
+        pthread_mutex_lock(&lock);
+    else if (side == FORK_PARENT)
+        pthread_mutex_unlock(&lock);
+    else
+        pthread_mutex_init(&lock, NULL);
+}

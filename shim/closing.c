@@ -1,0 +1,93 @@
+/* closing.c: decides after PQfinish whether a session may serve anybody else. */
+#define _GNU_SOURCE
+#include "closing.h"
+
+#include "call.h"
+#include "claim.h"
+#include "housekeeping.h"
+#include "lease.h"
+#include "settings.h"
+#include "watch/log.h"
+
+/* Nothing of the session is another's business if it ended, is in the middle of something, or may carry
+ * what a reset does not reach. */
+static bool must_close(const struct handle *handle, const struct server *server,
+                       PGTransactionStatusType status) {
+    return server->state != SERVER_OPEN || server->generation != process_generation ||
+           handle->taint == TAINT_UNKNOWN || atomic_load(&server->spent) || status == PQTRANS_ACTIVE ||
+           status == PQTRANS_UNKNOWN || handle->libpq->PQpipelineStatus(server->conn) != PQ_PIPELINE_OFF;
+}
+
+static void clean(struct server *server, bool rollback, bool reset) {
+    atomic_store(&server->lease, LEASE_ENGINE);
+    if (!server_start_cleaning(server, rollback, reset)) {
+        lease_drop(server);
+        return;
+    }
+    lease_settled(server, SETTLE_LATER);
+    housekeeping_start();
+}
+
+void close_lease(struct handle *handle, struct server *server) {
+    struct libpq *libpq = handle->libpq;
+    PGTransactionStatusType status = libpq->PQtransactionStatus(server->conn);
+    bool shared_by_fork = server->forked && server->generation == process_generation;
+    atomic_store(&server->pinned, false);
+    atomic_store_explicit(&handle->server, NULL, memory_order_relaxed);
+    if (must_close(handle, server, status) || (shared_by_fork && !claim_try(server->claim))) {
+        if (server->state == SERVER_OPEN)
+            lease_drop(server);
+        else
+            server_close(server);
+        return;
+    }
+    bool rollback = status != PQTRANS_IDLE;
+    bool reset = handle->taint == TAINT_RESETTABLE;
+    if (rollback || reset) {
+        clean(server, rollback, reset);
+        return;
+    }
+    if (atomic_load(&handle->pin) == PIN_TRACE)
+        libpq->PQuntrace(server->conn);
+    atomic_store(&server->lease, LEASE_ENGINE);
+    lease_set_free(server);
+}
+
+static void count_out(struct handle *handle) {
+    struct ledger_header *ledger = recorder();
+    struct ledger_site *site = recorder_site(handle->site);
+    struct ledger_target *target = recorder_target_row(set_ledger_target(handle->set));
+    atomic_fetch_add(&ledger->counters.handles_finished, 1);
+    atomic_fetch_sub(&ledger->counters.handles_alive, 1);
+    if (site)
+        atomic_fetch_add(&site->finished, 1);
+    if (target)
+        atomic_fetch_sub(&target->alive, 1);
+    if (handle->busy) {
+        atomic_fetch_sub(&ledger->counters.busy, 1);
+        if (target)
+            atomic_fetch_sub(&target->busy, 1);
+    }
+    recorder_handle_close(handle->row);
+}
+
+void close_handle(struct handle *handle) {
+    if (!handle_retire(handle))
+        return; /* another thread finished it in the same moment */
+    struct server *server = lease_held(handle);
+    if (handle->call && handle->call->here == CALL_HERE && (uintptr_t)handle->call > (uintptr_t)&server) {
+        atomic_fetch_add(&recorder()->counters.misuse, 1);
+        log_event(LOG_MISUSE, handle->site, 2,
+                  "PQfinish inside a callback of a call on the same handle, for %s: the connection is left "
+                  "as it is",
+                  set_name(handle->set));
+        return;
+    }
+    struct set *set = handle->set;
+    count_out(handle);
+    if (server)
+        close_lease(handle, server);
+    set_remove_handle(set, handle);
+    handle_free(handle);
+    set_put(set);
+}

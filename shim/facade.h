@@ -1,0 +1,17 @@
+/*
+ * facade.h: what the exported wrappers share. They hold no logic: they find the handle behind a pointer and
+ * ask the engine, or pass the pointer on.
+ */
+#ifndef PQONE_FACADE_H
+#define PQONE_FACADE_H
+
+#include "call.h"
+#include "handle.h"
+#include "real.h"
+
+#define EXPORT __attribute__((visibility("default")))
+
+/* The program's code (or libpq's own) that called the exported function. */
+#define CALLER __builtin_return_address(0)
+
+#endif

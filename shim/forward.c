@@ -1,0 +1,59 @@
+/*
+ * forward.c: the exported functions that the table describes, one per row. The only macro machinery.
+ *
+ *   Every wrapper first asks whose pointer `conn` is. Not one of ours (a real PGconn, NULL, or a stale
+ *   handle that handle_of() has made NULL): the caller's own libpq gets it as it is.
+ *   READ     answer_NAME(handle, …)        STATE  keep_NAME(handle, …)
+ *   QUERY    as RUN, with the statement    RUN    call_begin … libpq's NAME … call_end
+ *   HELD     RUN if a lease is held, else the row's last column        COPY  HELD with an error message
+ *   OFFLINE  offline_begin … libpq's NAME … offline_end
+ *   CUSTOM   nothing here: connect.c, cancel.c, callbacks.c
+ *   Inside a row's arguments `conn` is the PGconn that the forwarded call gets; answers take the others.
+ */
+#define _GNU_SOURCE
+#include "answers.h"
+#include "facade.h"
+#include "manners.h"
+#include "offline.h"
+
+#define REST_(first, ...) __VA_OPT__(, ) __VA_ARGS__
+#define REST(arguments) REST_ arguments
+
+#define FORWARD_READ(pin, return_type, name, parameters, arguments, otherwise)                    \
+    EXPORT return_type name parameters {                                                          \
+        struct handle *handle = handle_of((const PGconn **)&conn, #name);                         \
+        return handle ? answer_##name(handle REST(arguments)) : libpq_of(CALLER)->name arguments; \
+    }
+
+#define FORWARD_STATE(pin, return_type, name, parameters, arguments, otherwise)                 \
+    EXPORT return_type name parameters {                                                        \
+        struct handle *handle = handle_of((const PGconn **)&conn, #name);                       \
+        return handle ? keep_##name(handle REST(arguments)) : libpq_of(CALLER)->name arguments; \
+    }
+
+#define FORWARD_BETWEEN(record, begin, end, return_type, name, parameters, arguments, otherwise) \
+    EXPORT return_type name parameters {                                                         \
+        struct handle *handle = handle_of((const PGconn **)&conn, #name);                        \
+        if (!handle)                                                                             \
+            return libpq_of(CALLER)->name arguments;                                             \
+        struct record record;                                                                    \
+        if (!(conn = (begin)))                                                                   \
+            return otherwise;                                                                    \
+        return_type result = handle->libpq->name arguments;                                      \
+        end(&record);                                                                            \
+        return result;                                                                           \
+    }
+
+#define FORWARD_RUN(pin, ...) \
+    FORWARD_BETWEEN(call, call_begin(&call, handle, PIN_##pin, NULL), call_end, __VA_ARGS__)
+#define FORWARD_QUERY(pin, ...) \
+    FORWARD_BETWEEN(call, call_begin(&call, handle, PIN_##pin, query), call_end, __VA_ARGS__)
+#define FORWARD_HELD(pin, ...) FORWARD_BETWEEN(call, call_begin_held(&call, handle), call_end, __VA_ARGS__)
+#define FORWARD_COPY(pin, ...) FORWARD_BETWEEN(call, call_begin_copy(&call, handle), call_end, __VA_ARGS__)
+#define FORWARD_OFFLINE(pin, ...) \
+    FORWARD_BETWEEN(offline, offline_begin(&offline, handle), offline_end, __VA_ARGS__)
+#define FORWARD_CUSTOM(pin, ...)
+
+#define CALL(class, pin, return_type, name, parameters, arguments, otherwise) \
+    FORWARD_##class(pin, return_type, name, parameters, arguments, otherwise)
+#include "libpq_calls.def"

@@ -1,0 +1,53 @@
+/*
+ * lease.h: a handle's exclusive right to a server connection, from the first call of an exchange to the
+ * end of the transaction, or, pinned, until PQfinish.
+ *
+ * One atomic word in the connection says who has it. The last holder keeps it as a bias: while nobody else
+ * wants it, its next call costs one compare and no lock.
+ */
+#ifndef PQONE_LEASE_H
+#define PQONE_LEASE_H
+
+#include "server.h"
+#include "set.h"
+
+/* A connection unused for this long (nanoseconds) is looked at before it is used: it may have died. */
+#define LEASE_FRESH INT64_C(10000000)
+
+/* The connection that the handle holds right now, or NULL. */
+static inline struct server *lease_held(const struct handle *handle) {
+    struct server *server = atomic_load_explicit(&handle->server, memory_order_relaxed);
+    if (!server)
+        return NULL;
+    uint64_t number = atomic_load_explicit(&handle->number, memory_order_relaxed);
+    return atomic_load_explicit(&server->lease, memory_order_acquire) == LEASE_TAKEN(number) ? server : NULL;
+}
+
+/* Gets the handle a connection: the one it holds, its bias, a free one, a new one, or after a wait the next
+ * one that comes free. NULL: none to be had; the handle's error message says why. Blocks. */
+struct server *lease_take(struct handle *handle);
+
+/* As lease_take(), without waiting, growing or an error message. */
+struct server *lease_try(struct handle *handle);
+
+/* Gives a clean, idle connection back, with the bias to the handle. */
+void lease_release(struct handle *handle, struct server *server);
+
+/* Makes a connection that the handle took usable for it: alive, past any cancel, dressed. False: it was
+ * dead and is gone. */
+bool lease_prepare(struct handle *handle, struct server *server);
+
+/* After server_settle(): free again, still being cleaned, or gone. The caller had it to itself. */
+void lease_settled(struct server *server, enum settle settled);
+
+/* Makes a connection nobody's, with no bias, for whoever waits. */
+void lease_set_free(struct server *server);
+
+/* Takes a connection out of its set and closes it; its waiters look again. The caller holds the lease. */
+void lease_drop(struct server *server);
+
+/* Keeps the connection for this handle until it is finished, and says why. `what`: words of the statement
+ * or NULL. */
+void lease_pin(struct handle *handle, struct server *server, enum pin_reason reason, const char *what);
+
+#endif

@@ -1,0 +1,407 @@
+/* opening.c: gives every PQconnect* a handle, and as few of them as can be a server connection of their own.
+ */
+#define _GNU_SOURCE
+#include "opening.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "claim.h"
+#include "closing.h"
+#include "foreign.h"
+#include "growth.h"
+#include "lease.h"
+#include "settings.h"
+#include "watch/call_site.h"
+#include "watch/log.h"
+#include "words.h"
+
+enum { ALIVE_FOR_SURE = 1000000000 }; /* nanoseconds: a younger answer is proof enough for a new handle */
+
+static bool shares(const struct set *set) {
+    return set->target && !set->target->replication && settings()->mode == MODE_SHARE;
+}
+
+static bool may_reuse(const struct set *set) {
+    return set->target && !set->target->replication && settings()->mode != MODE_OBSERVE;
+}
+
+static void count_in(struct handle *handle, bool failed) {
+    struct ledger_header *ledger = recorder();
+    struct ledger_target *target = recorder_target_row(set_ledger_target(handle->set));
+    struct ledger_site *site = recorder_site(handle->site);
+    atomic_fetch_add(&ledger->counters.handles_opened, 1);
+    recorder_count_up(&ledger->counters.handles_alive, &ledger->counters.handles_alive_peak);
+    if (failed)
+        atomic_fetch_add(&ledger->counters.connects_failed, 1);
+    if (site) {
+        atomic_fetch_add(&site->opened, 1);
+        if (failed)
+            atomic_fetch_add(&site->failed, 1);
+    }
+    if (target) {
+        atomic_fetch_add(&target->opened, 1);
+        recorder_count_up32(&target->alive, &target->alive_peak);
+    }
+    handle->row = recorder_handle_open(atomic_load(&handle->number), handle_address(handle), handle->site,
+                                       set_ledger_target(handle->set),
+                                       failed ? LEDGER_HANDLE_FAILED : LEDGER_HANDLE_OPEN);
+}
+
+static struct handle *new_handle(struct libpq *libpq, struct set *set, uint32_t site) {
+    struct handle *handle = handle_new();
+    if (!handle)
+        return NULL;
+    handle->libpq = libpq;
+    handle->set = set; /* its reference is the handle's from here on */
+    handle->site = site;
+    handle->opened = recorder_now();
+    handle->status = CONNECTION_BAD;
+    handle->manners.verbosity = PQERRORS_DEFAULT;
+    handle->manners.context = PQSHOW_CONTEXT_ERRORS;
+    handle->manners.receiver = libpq->default_receiver;
+    handle->manners.processor = libpq->default_processor;
+    return handle;
+}
+
+static void take_defaults(struct handle *handle, PGconn *conn) {
+    handle->manners.processor = handle->libpq->PQsetNoticeProcessor(conn, NULL, NULL);
+    handle->manners.receiver = handle->libpq->PQsetNoticeReceiver(conn, NULL, NULL);
+}
+
+/* Makes the handle the holder of a PGconn of its own. False: no memory. */
+static struct server *give_own(struct handle *handle, PGconn *conn) {
+    struct server *server = server_new(handle->libpq, handle->set, conn);
+    if (!server)
+        return NULL;
+    uint64_t number = atomic_load(&handle->number);
+    take_defaults(handle, conn);
+    server->dressed = number;
+    atomic_store(&server->lease, LEASE_TAKEN(number));
+    atomic_store(&handle->server, server);
+    return server;
+}
+
+static const char *ordinal(unsigned count, char *buffer, size_t size) {
+    unsigned tens = count / 10 % 10, ones = tens == 1 ? 0 : count % 10;
+    snprintf(buffer, size, "%u%s", count, ones == 1 ? "st" : ones == 2 ? "nd" : ones == 3 ? "rd" : "th");
+    return buffer;
+}
+
+/* What a duplicate is told apart by, copied under the set lock. */
+struct duplicate {
+    unsigned count; /* this one included */
+    uint32_t first_site;
+    int64_t first_opened;
+    int backend_pid;
+};
+
+static bool is_duplicate(struct set *set, struct duplicate *duplicate) {
+    pthread_mutex_lock(&set->lock);
+    duplicate->count = set->handle_count + 1;
+    if (set->handles) {
+        duplicate->first_site = set->handles->site;
+        duplicate->first_opened = set->handles->opened;
+        duplicate->backend_pid = set->open ? set->servers[0]->row->backend_pid : 0;
+    }
+    pthread_mutex_unlock(&set->lock);
+    return duplicate->count > 1;
+}
+
+/* Counts and logs a duplicate; true if the connect is to fail. */
+static bool report_duplicate(struct set *set, const struct duplicate *duplicate, uint32_t site) {
+    struct ledger_site *row = recorder_site(site);
+    struct ledger_target *target = recorder_target_row(set_ledger_target(set));
+    enum on_duplicate wish = settings()->on_duplicate;
+    char nth[16], here[16], there[16], how[64];
+    atomic_fetch_add(&recorder()->counters.duplicates, 1);
+    if (row)
+        atomic_fetch_add(&row->duplicates, 1);
+    if (target)
+        atomic_fetch_add(&target->duplicates, 1);
+    if (wish == ON_DUPLICATE_IGNORE || !log_wanted())
+        return wish == ON_DUPLICATE_FAIL;
+    if (wish == ON_DUPLICATE_FAIL)
+        snprintf(how, sizeof how, "refused (PQONE_ON_DUPLICATE=fail)");
+    else if (shares(set) && duplicate->backend_pid)
+        snprintf(how, sizeof how, "sharing server connection pid %d", duplicate->backend_pid);
+    else
+        snprintf(how, sizeof how, "on a server connection of its own");
+    log_event(LOG_DUPLICATE, site, 0, "%s handle for %s, %s; opened at %s; still unfinished: %s, %.1fs",
+              ordinal(duplicate->count, nth, sizeof nth), set_name(set), how, log_site(site, here),
+              log_site(duplicate->first_site, there),
+              (double)(recorder_now() - duplicate->first_opened) / 1e9);
+    if (wish == ON_DUPLICATE_ABORT)
+        abort();
+    return wish == ON_DUPLICATE_FAIL;
+}
+
+void open_completed(struct handle *handle, struct server *server) {
+    struct set *set = handle->set;
+    server_established(server);
+    handle->identity = server->identity;
+    handle->status = CONNECTION_OK;
+    bool listed = may_reuse(set) && server->identity && server->row;
+    if (listed) {
+        pthread_mutex_lock(&set->lock);
+        listed = set_add_server(set, server);
+        pthread_mutex_unlock(&set->lock);
+    }
+    if (!listed)
+        server->state = SERVER_OWN;
+    if (settings()->mode == MODE_SESSION && listed) {
+        lease_pin(handle, server, PIN_MODE, NULL);
+        return;
+    }
+    if (atomic_load(&handle->pin) == PIN_CONNECTING) {
+        atomic_store(&handle->pin, PIN_NONE);
+        atomic_store(&handle->row->pin, PIN_NONE);
+        atomic_store(&server->pinned, false);
+    }
+    if (listed && atomic_load(&handle->pin) == PIN_NONE)
+        lease_release(handle, server);
+}
+
+/* The program's own connect, as it would be without us; room that our idle connections take is made. */
+static PGconn *connect_really(struct libpq *libpq, const struct request *request, const struct set *set) {
+    PGconn *conn = request_connect(libpq, request);
+    if (conn && libpq->PQstatus(conn) == CONNECTION_BAD &&
+        growth_message_is_refusal(libpq->PQerrorMessage(conn)) && sets_close_idle(set) > 0) {
+        libpq->PQfinish(conn);
+        conn = request_connect(libpq, request);
+    }
+    return conn;
+}
+
+/* Is there an open connection that the new handle may rely on? All idle for long: one is looked at. */
+static bool has_live_server(struct handle *handle) {
+    struct set *set = handle->set;
+    for (;;) {
+        bool doubtful = set->open > 0;
+        struct server *newest = NULL;
+        for (unsigned i = 0; i < set->open; i++) {
+            struct server *server = set->servers[i];
+            if ((atomic_load(&server->lease) & 1 && server->state == SERVER_OPEN) ||
+                server_unused_for(server) < ALIVE_FOR_SURE)
+                doubtful = false;
+            if (server->identity && (!newest || server->opened >= newest->opened))
+                newest = server;
+        }
+        if (!newest)
+            return false;
+        handle->identity = newest->identity;
+        if (!doubtful)
+            return true;
+        pthread_mutex_unlock(&set->lock);
+        struct server *server = lease_try(handle); /* drops the dead ones it meets */
+        if (server)
+            lease_release(handle, server);
+        pthread_mutex_lock(&set->lock);
+        if (server)
+            return true;
+    }
+}
+
+enum attached { ATTACHED, CONNECT_FIRST, CONNECT_ALONE };
+
+/* Under single flight: with no connection there, one thread makes it and the others wait for that one. */
+static enum attached attach(struct handle *handle) {
+    struct set *set = handle->set;
+    enum attached outcome = ATTACHED;
+    pthread_mutex_lock(&set->lock);
+    while (!has_live_server(handle)) {
+        if (!set->first_connecting) {
+            set->first_connecting = true;
+            outcome = CONNECT_FIRST;
+            break;
+        }
+        while (set->first_connecting)
+            pthread_cond_wait(&set->first_changed, &set->lock);
+        if (!has_live_server(handle)) {
+            outcome = CONNECT_ALONE; /* the first failed: each of us finds out for itself, all at once */
+            break;
+        }
+    }
+    pthread_mutex_unlock(&set->lock);
+    if (outcome != ATTACHED)
+        handle->identity = NULL;
+    return outcome;
+}
+
+static void first_is_done(struct set *set) {
+    pthread_mutex_lock(&set->lock);
+    set->first_connecting = false;
+    pthread_cond_broadcast(&set->first_changed);
+    pthread_mutex_unlock(&set->lock);
+}
+
+/* Connects for the handle. False: libpq returned NULL. */
+static bool connect_handle(struct handle *handle, const struct request *request) {
+    PGconn *conn = connect_really(handle->libpq, request, handle->set);
+    struct server *server = conn ? give_own(handle, conn) : NULL;
+    if (!server) {
+        handle->libpq->PQfinish(conn);
+        return false;
+    }
+    bool failed = handle->libpq->PQstatus(conn) == CONNECTION_BAD;
+    set_add_handle(handle->set, handle);
+    count_in(handle, failed);
+    if (!failed)
+        open_completed(handle, server);
+    return true;
+}
+
+static PGconn *give_up(struct handle *handle) {
+    struct set *set = handle->set;
+    handle_retire(handle);
+    handle_free(handle);
+    set_put(set);
+    return NULL;
+}
+
+static PGconn *open_blocking(struct handle *handle, const struct request *request) {
+    struct set *set = handle->set;
+    if (may_reuse(set) && settings()->mode == MODE_SESSION) {
+        struct server *server = lease_try(handle);
+        if (server) {
+            set_add_handle(set, handle);
+            count_in(handle, false);
+            handle->status = CONNECTION_OK;
+            lease_pin(handle, server, PIN_MODE, NULL);
+            return handle_address(handle);
+        }
+    }
+    enum attached attached = shares(set) ? attach(handle) : CONNECT_ALONE;
+    if (attached == ATTACHED) {
+        handle->status = CONNECTION_OK;
+        set_add_handle(set, handle);
+        count_in(handle, false);
+        return handle_address(handle);
+    }
+    bool connected = connect_handle(handle, request);
+    if (attached == CONNECT_FIRST)
+        first_is_done(set);
+    return connected ? handle_address(handle) : give_up(handle);
+}
+
+static PGconn *open_starting(struct handle *handle, const struct request *request) {
+    struct set *set = handle->set;
+    struct server *server = may_reuse(set) ? lease_try(handle) : NULL;
+    if (server) {
+        handle->opening = true;
+    } else {
+        PGconn *conn = request_start(handle->libpq, request);
+        server = conn ? give_own(handle, conn) : NULL;
+        if (!server) {
+            handle->libpq->PQfinish(conn);
+            return give_up(handle);
+        }
+        server->state = SERVER_OPENING;
+    }
+    bool failed = handle->libpq->PQstatus(server->conn) == CONNECTION_BAD;
+    set_add_handle(set, handle);
+    count_in(handle, failed);
+    if (failed)
+        server->state = SERVER_OWN;
+    else
+        lease_pin(handle, server, PIN_CONNECTING, NULL);
+    return handle_address(handle);
+}
+
+static bool is_off(void) {
+    return settings()->disable || settings()->mode == MODE_OFF;
+}
+
+static PGconn *pass_through(struct libpq *libpq, const struct request *request, bool start) {
+    return start ? request_start(libpq, request) : request_connect(libpq, request);
+}
+
+PGconn *open_handle(const struct request *request, void *caller, bool start) {
+    struct libpq *libpq = libpq_of(caller);
+    if (!libpq)
+        return NULL;
+    if (libpq_called_itself(caller))
+        return pass_through(libpq, request, start);
+    process_check();
+    if (is_off()) {
+        atomic_fetch_or(&recorder()->notes, LEDGER_NOTE_OFF);
+        return pass_through(libpq, request, start);
+    }
+    uint32_t site = call_site_here(caller);
+    struct target *target = target_resolve(libpq, request);
+    struct set *set = set_get(libpq, target);
+    if (!set)
+        return NULL;
+    if (libpq->has_unknown_calls)
+        return foreign_opened(set, site, pass_through(libpq, request, start));
+    struct duplicate duplicate = {.first_site = CALL_SITE_NONE};
+    bool refuse = is_duplicate(set, &duplicate) && report_duplicate(set, &duplicate, site);
+    struct handle *handle = new_handle(libpq, set, site);
+    if (!handle) {
+        set_put(set);
+        return NULL;
+    }
+    if (refuse) {
+        char name[200];
+        handle->refused = handle->speaks = true;
+        set_add_handle(set, handle);
+        count_in(handle, true);
+        handle_sayf(handle,
+                    "pqone: refused (PQONE_ON_DUPLICATE=fail): this process has an unfinished handle for %s, "
+                    "opened at %s\n",
+                    set_name(set), call_site_name(duplicate.first_site, name, sizeof name));
+        return handle_address(handle);
+    }
+    return start ? open_starting(handle, request) : open_blocking(handle, request);
+}
+
+PGPing ping(const struct request *request, void *caller) {
+    struct libpq *libpq = libpq_of(caller);
+    if (!libpq)
+        return PQPING_NO_ATTEMPT;
+    struct words words;
+    PGPing answer;
+    if (settings()->via && !is_off() && words_of_request(&words, libpq, request)) {
+        answer = libpq->PQpingParams(words.keywords, words.values, words.expand_dbname);
+        words_free(&words, libpq);
+    } else if (request->form == REQUEST_PARAMS) {
+        answer = libpq->PQpingParams(request->keywords, request->values, request->expand_dbname);
+    } else {
+        answer = libpq->PQping(request->conninfo);
+    }
+    return answer;
+}
+
+PostgresPollingStatusType open_poll(struct handle *handle, bool reset) {
+    struct server *server = lease_held(handle);
+    if (!server)
+        return handle->status == CONNECTION_OK ? PGRES_POLLING_OK : PGRES_POLLING_FAILED;
+    if (handle->opening) {
+        handle->opening = false;
+        handle->status = CONNECTION_OK;
+        if (atomic_load(&handle->pin) == PIN_CONNECTING) {
+            atomic_store(&handle->pin, PIN_NONE);
+            atomic_store(&handle->row->pin, PIN_NONE);
+            atomic_store(&server->pinned, false);
+            lease_release(handle, server);
+        }
+        return PGRES_POLLING_OK;
+    }
+    if (server->generation != process_generation)
+        return PGRES_POLLING_FAILED;
+    struct libpq *libpq = handle->libpq;
+    PostgresPollingStatusType status =
+        reset ? libpq->PQresetPoll(server->conn) : libpq->PQconnectPoll(server->conn);
+    if (server->state != SERVER_OPENING)
+        return status;
+    if (status == PGRES_POLLING_OK) {
+        open_completed(handle, server);
+    } else if (status == PGRES_POLLING_FAILED) {
+        server->state = SERVER_OWN;
+        handle->status = CONNECTION_BAD;
+        atomic_fetch_add(&recorder()->counters.connects_failed, 1);
+        atomic_store(&handle->row->state, LEDGER_HANDLE_FAILED);
+    }
+    return status;
+}

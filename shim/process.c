@@ -1,0 +1,219 @@
+/* process.c: sets the process up at its first use of libpq, and puts things right after a fork and at exit.
+ */
+#define _GNU_SOURCE
+#include "process.h"
+
+#include <errno.h>
+#include <link.h>
+#include <pthread.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "canceller.h"
+#include "claim.h"
+#include "foreign.h"
+#include "housekeeping.h"
+#include "lease.h"
+#include "offline.h"
+#include "wait.h"
+#include "watch/log.h"
+#include "watch/watch.h"
+
+static volatile uint32_t nothing_yet;
+volatile uint32_t *process_marker = &nothing_yet;
+unsigned process_generation;
+bool process_exiting;
+
+static pthread_mutex_t setting_up = PTHREAD_MUTEX_INITIALIZER; /* before all other locks */
+static bool locks_are_ours;                                    /* the atfork handler of this child has run */
+static int process_id;
+
+int process_thread(void) {
+    static _Thread_local int id;
+    static _Thread_local unsigned known_at;
+    if (__builtin_expect(known_at != process_generation + 1, 0)) {
+        id = (int)syscall(SYS_gettid);
+        known_at = process_generation + 1;
+    }
+    return id;
+}
+
+/* In lock order; the way back is the same list, which unlocking does not mind. */
+static void pass_on(enum fork_side side) {
+    sets_fork(side);
+    targets_fork(side);
+    handles_fork(side);
+    waits_fork(side);
+    servers_fork(side);
+    cancellers_fork(side);
+    offline_fork(side);
+    foreign_fork(side);
+    housekeeping_fork(side);
+}
+
+/* Both processes will have the descriptor: whoever uses the session first has it. */
+static void mark_as_forked(struct set *set, void *context) {
+    (void)context;
+    for (unsigned i = 0; i < set->open; i++)
+        if (set->servers[i]->generation == process_generation) {
+            claim_open(set->servers[i]->claim);
+            atomic_store(&set->servers[i]->forked, true);
+        }
+    for (struct handle *handle = set->handles; handle; handle = handle->next) {
+        struct server *server = lease_held(handle);
+        if (server && server->generation == process_generation && server->state != SERVER_OPEN) {
+            claim_open(server->claim);
+            atomic_store(&server->forked, true);
+        }
+    }
+}
+
+static void before_fork(void) {
+    pthread_mutex_lock(&setting_up);
+    pass_on(FORK_PREPARE);
+    sets_walk(mark_as_forked, NULL);
+    watch_fork_prepare();
+}
+
+static void after_fork_in_parent(void) {
+    watch_fork_parent();
+    pass_on(FORK_PARENT);
+    pthread_mutex_unlock(&setting_up);
+}
+
+/* Async-signal-safe; the rest waits for the child's first call, see adopt(). */
+static void after_fork_in_child(void) {
+    watch_fork_child();
+    pass_on(FORK_CHILD);
+    pthread_mutex_init(&setting_up, NULL);
+    locks_are_ours = true;
+    *process_marker = 0; /* where the kernel did not */
+}
+
+/* What the child may take over: a session that belongs to one handle, which was not inside a call. */
+static struct handle *heir(struct set *set, const struct server *server) {
+    for (struct handle *handle = set->handles; handle; handle = handle->next)
+        if (lease_held(handle) == server) {
+            PGTransactionStatusType status = handle->libpq->PQtransactionStatus(server->conn);
+            bool in_transaction = status == PQTRANS_INTRANS || status == PQTRANS_INERROR;
+            return handle->call || (!in_transaction && atomic_load(&handle->pin) == PIN_NONE) ? NULL : handle;
+        }
+    return NULL;
+}
+
+static void disinherit(struct set *set) {
+    while (set->open > 0) {
+        struct server *server = set->servers[set->open - 1];
+        bool unused = !(atomic_load(&server->lease) & 1);
+        set_remove_server(set, server);
+        server->row = NULL; /* a row of the parent's ledger */
+        if (unused) {
+            atomic_store(&server->lease, LEASE_ENGINE);
+            server_close_silently(server);
+        } else if (!heir(set, server)) {
+            /* A thread that is not here was using it, in the middle of anything: only the number goes. */
+            atomic_store(&server->lease, LEASE_ENGINE);
+            server_abandon(server);
+        }
+    }
+}
+
+static void adopt_set(struct set *set, void *context) {
+    (void)context;
+    set->connecting = 0;
+    set->first_connecting = false;
+    set->waiters = set->last_waiter = NULL;
+    atomic_store(&set->waiting, 0);
+    set->refused_until = 0;
+    set->ledger_target = recorder_target(set_name(set));
+    disinherit(set);
+    for (struct handle *handle = set->handles; handle; handle = handle->next) {
+        struct server *server = lease_held(handle);
+        if (server && server->state != SERVER_OPEN)
+            server->row = NULL;
+        handle->call = NULL;
+        handle->busy = false;
+        handle->row = recorder_handle_open(atomic_load(&handle->number), handle_address(handle), handle->site,
+                                           set->ledger_target, LEDGER_HANDLE_INHERITED);
+        atomic_store(&handle->row->pin, atomic_load(&handle->pin));
+    }
+}
+
+/* The child's first call: nothing of the parent's is used any more, but what a handle has to itself. */
+static void adopt(void) {
+    if (!locks_are_ours) { /* a raw clone(): no handler ran */
+        watch_fork_child();
+        pass_on(FORK_CHILD);
+        sets_walk(mark_as_forked, NULL);
+    }
+    process_generation++;
+    sets_walk(adopt_set, NULL);
+}
+
+static void make_marker(void) {
+    void *page = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (page == MAP_FAILED)
+        return; /* `nothing_yet` is set instead: forks are noticed by pthread_atfork alone */
+    if (madvise(page, 4096, MADV_WIPEONFORK) == 0)
+        process_marker = page;
+    pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child);
+}
+
+void process_set_up(void) {
+    int saved_errno = errno;
+    pthread_mutex_lock(&setting_up);
+    if (*process_marker == 0) {
+        if (process_generation == 0) {
+            make_marker();
+            process_generation = 1;
+        } else if (getpid() != process_id) {
+            adopt();
+        }
+        process_id = getpid();
+        locks_are_ours = false;
+        *process_marker = 1;
+    }
+    pthread_mutex_unlock(&setting_up);
+    errno = saved_errno;
+}
+
+/* Idle sessions end with Terminate, and so do those of handles that the program never finished; one that a
+ * call is inside of is left to its thread. */
+static void say_goodbye(struct set *set, void *context) {
+    (void)context;
+    for (unsigned i = 0; i < set->open; i++)
+        if (!(atomic_load(&set->servers[i]->lease) & 1))
+            server_say_goodbye(set->servers[i]);
+    for (struct handle *handle = set->handles; handle; handle = handle->next) {
+        struct server *server = lease_held(handle);
+        if (server && !handle->call && handle->libpq->PQstatus(server->conn) == CONNECTION_OK)
+            server_say_goodbye(server);
+    }
+}
+
+static int is_libpq(struct dl_phdr_info *info, size_t size, void *context) {
+    (void)size;
+    (void)context;
+    return info->dlpi_name && strstr(info->dlpi_name, "/libpq.so") != NULL;
+}
+
+static __attribute__((constructor)) void loaded(void) {
+    log_start();
+}
+
+static __attribute__((destructor)) void exiting(void) {
+    process_exiting = true;
+    if (*process_marker == 0) {
+        /* Never used here. In a forked child of a user that is as it should be; else say so. */
+        if (process_generation == 0 && dl_iterate_phdr(is_libpq, NULL))
+            atomic_fetch_or(&recorder()->notes, LEDGER_NOTE_BYPASSED);
+        if (process_generation == 0)
+            recorder_close();
+        return;
+    }
+    housekeeping_stop();
+    sets_walk(say_goodbye, NULL);
+    recorder_close();
+}

@@ -1,0 +1,76 @@
+/* reopening.c: PQreset, a fresh session for one handle. */
+#define _GNU_SOURCE
+#include "claim.h"
+#include "closing.h"
+#include "lease.h"
+#include "opening.h"
+
+/* The connection that PQreset is to renew, taken out of its set, or NULL: the handle holds none and none
+ * is free, or what it holds is another process's. */
+static struct server *take_for_reset(struct handle *handle) {
+    struct server *server = lease_held(handle);
+    if (server &&
+        (server->generation != process_generation || (server->forked && !claim_try(server->claim)))) {
+        close_lease(handle, server); /* silently: it is not ours to end */
+        atomic_store(&handle->pin, PIN_NONE);
+        server = NULL;
+    }
+    if (!server)
+        server = lease_try(handle);
+    if (!server)
+        return NULL;
+    if (server->state == SERVER_OPEN) {
+        pthread_mutex_lock(&server->set->lock);
+        set_remove_server(server->set, server);
+        pthread_mutex_unlock(&server->set->lock);
+    }
+    return server;
+}
+
+/* The session is new: of what pinned the handle, only what is not of the session stays. */
+static void forget_session(struct handle *handle, struct server *server) {
+    enum pin_reason reason = atomic_load(&handle->pin);
+    handle->taint = TAINT_UNTOUCHED;
+    handle->opening = false;
+    if (reason == PIN_EVENTS || reason == PIN_TRACE || reason == PIN_MODE) {
+        handle->taint = pin_row(reason)->taint;
+        return;
+    }
+    atomic_store(&handle->pin, PIN_NONE);
+    atomic_store(&handle->row->pin, PIN_NONE);
+    atomic_store(&server->pinned, false);
+}
+
+void open_again(struct handle *handle) {
+    struct libpq *libpq = handle->libpq;
+    struct server *server = take_for_reset(handle);
+    if (!server) {
+        /* Nothing is free: a connection more is as fresh as any. */
+        if (!handle->refused && (server = lease_take(handle)))
+            lease_release(handle, server);
+        return;
+    }
+    server_forget(server);
+    libpq->PQreset(server->conn);
+    forget_session(handle, server);
+    if (libpq->PQstatus(server->conn) == CONNECTION_OK)
+        open_completed(handle, server);
+    else
+        handle->status = CONNECTION_BAD;
+}
+
+int open_again_start(struct handle *handle) {
+    struct libpq *libpq = handle->libpq;
+    struct server *server = take_for_reset(handle);
+    if (!server)
+        return 0;
+    server_forget(server);
+    int started = libpq->PQresetStart(server->conn);
+    forget_session(handle, server);
+    handle->status = CONNECTION_BAD;
+    if (started) {
+        server->state = SERVER_OPENING;
+        lease_pin(handle, server, PIN_CONNECTING, NULL);
+    }
+    return started;
+}

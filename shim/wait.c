@@ -1,0 +1,185 @@
+/* wait.c: the queue of a set, and the question whether waiting in it can ever end. */
+#define _GNU_SOURCE
+#include "wait.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "lease.h"
+#include "watch/call_site.h"
+
+enum { MOMENT = 50000000 }; /* nanoseconds */
+
+struct waiter {
+    struct waiter *next;        /* in the set's queue, under the set lock, as is `granted` */
+    struct waiter *next_of_all; /* in `waiting`, under `lock` */
+    struct handle *handle;
+    int thread;
+    pthread_cond_t woken;
+    struct server *granted;
+};
+
+/* All that wait in any set: a thread that waits for one set may hold what another thread waits for. */
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* after a set's; a leaf */
+static struct waiter *waiting;
+
+static bool is_waiting(int thread) {
+    pthread_mutex_lock(&lock);
+    struct waiter *waiter = waiting;
+    while (waiter && waiter->thread != thread)
+        waiter = waiter->next_of_all;
+    pthread_mutex_unlock(&lock);
+    return waiter != NULL;
+}
+
+bool wait_can_help(const struct set *set) {
+    if (set->connecting > 0)
+        return true;
+    for (unsigned i = 0; i < set->open; i++) {
+        const struct server *server = set->servers[i];
+        uint64_t lease = atomic_load(&server->lease);
+        if (server->state == SERVER_CLEANING || !(lease & 1))
+            return true;
+        if (lease == LEASE_ENGINE || atomic_load(&server->pinned))
+            continue;
+        int holder = atomic_load(&server->holder);
+        if (holder != process_thread() && !is_waiting(holder))
+            return true;
+    }
+    return false;
+}
+
+struct waiter *wait_join(struct set *set, struct handle *handle) {
+    struct waiter *waiter = calloc(1, sizeof *waiter);
+    if (!waiter)
+        return NULL;
+    waiter->handle = handle;
+    waiter->thread = process_thread();
+    pthread_condattr_t attributes;
+    pthread_condattr_init(&attributes);
+    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+    pthread_cond_init(&waiter->woken, &attributes);
+    pthread_condattr_destroy(&attributes);
+    if (set->last_waiter)
+        set->last_waiter->next = waiter;
+    else
+        set->waiters = waiter;
+    set->last_waiter = waiter;
+    atomic_fetch_add(&set->waiting, 1);
+    pthread_mutex_lock(&lock);
+    waiter->next_of_all = waiting;
+    waiting = waiter;
+    pthread_mutex_unlock(&lock);
+    return waiter;
+}
+
+struct server *wait_a_moment(struct set *set, struct waiter *waiter) {
+    /* Who released just before we joined saw nobody waiting. */
+    wait_hand_over(set);
+    if (!waiter->granted) {
+        struct timespec until;
+        clock_gettime(CLOCK_MONOTONIC, &until);
+        until.tv_nsec += MOMENT;
+        until.tv_sec += until.tv_nsec / 1000000000;
+        until.tv_nsec %= 1000000000;
+        pthread_cond_timedwait(&waiter->woken, &set->lock, &until);
+    }
+    return waiter->granted;
+}
+
+static void take_out(struct set *set, struct waiter *waiter) {
+    struct waiter **link = &set->waiters, *before = NULL;
+    while (*link && *link != waiter) {
+        before = *link;
+        link = &(*link)->next;
+    }
+    if (!*link)
+        return; /* a hand-over took it out */
+    *link = waiter->next;
+    if (set->last_waiter == waiter)
+        set->last_waiter = before;
+    atomic_fetch_sub(&set->waiting, 1);
+}
+
+struct server *wait_leave(struct set *set, struct waiter *waiter) {
+    take_out(set, waiter);
+    pthread_mutex_lock(&lock);
+    struct waiter **link = &waiting;
+    while (*link != waiter)
+        link = &(*link)->next_of_all;
+    *link = waiter->next_of_all;
+    pthread_mutex_unlock(&lock);
+    struct server *granted = waiter->granted;
+    pthread_cond_destroy(&waiter->woken);
+    free(waiter);
+    return granted;
+}
+
+bool wait_is_first(const struct set *set, const struct waiter *waiter) {
+    return set->waiters == waiter;
+}
+
+static struct server *take_for(struct set *set, struct handle *handle) {
+    uint64_t number = atomic_load(&handle->number);
+    for (unsigned i = 0; i < set->open; i++) {
+        struct server *server = set->servers[i];
+        uint64_t lease = atomic_load(&server->lease);
+        if (!(lease & 1) && (!handle->identity || handle->identity == server->identity) &&
+            atomic_compare_exchange_strong(&server->lease, &lease, LEASE_TAKEN(number)))
+            return server;
+    }
+    return NULL;
+}
+
+void wait_hand_over(struct set *set) {
+    while (set->waiters) {
+        struct waiter *waiter = set->waiters;
+        struct server *server = take_for(set, waiter->handle);
+        if (!server)
+            return;
+        atomic_store(&server->holder, waiter->thread);
+        waiter->granted = server;
+        take_out(set, waiter);
+        pthread_cond_signal(&waiter->woken);
+    }
+}
+
+void wait_look_again(struct set *set) {
+    if (set->waiters)
+        pthread_cond_signal(&set->waiters->woken);
+}
+
+void wait_holders(struct set *set, char *text, size_t size) {
+    unsigned named = 0, others = 0;
+    size_t used = 0;
+    text[0] = '\0';
+    for (const struct handle *handle = set->handles; handle; handle = handle->next) {
+        if (!lease_held(handle))
+            continue;
+        char name[200];
+        if (named == 3 || used + 40 > size) {
+            others++;
+            continue;
+        }
+        call_site_name(handle->site, name, sizeof name);
+        int length = snprintf(text + used, size - used, "%s%s%s", named ? ", " : "", name,
+                              atomic_load(&handle->pin) ? " (pinned)" : "");
+        used += (size_t)length < size - used ? (size_t)length : size - used - 1;
+        named++;
+    }
+    if (others)
+        snprintf(text + used, size - used, " and %u more", others);
+}
+
+void waits_fork(enum fork_side side) {
+    if (side == FORK_PREPARE)
+        pthread_mutex_lock(&lock);
+    else if (side == FORK_PARENT)
+        pthread_mutex_unlock(&lock);
+    else {
+        pthread_mutex_init(&lock, NULL);
+        waiting = NULL; /* the threads that waited are not here */
+    }
+}

@@ -1,0 +1,39 @@
+/*
+ * wait.h: handles that wait for a server connection, first come, first served.
+ *
+ * Who gives a connection back hands it to the first waiter directly and wakes only that one.
+ */
+#ifndef PQONE_WAIT_H
+#define PQONE_WAIT_H
+
+#include "set.h"
+
+/* Can waiting help this thread? Only while somebody is connecting, or some other thread that is not
+ * waiting itself holds an unpinned connection. Under the set lock. */
+bool wait_can_help(const struct set *set);
+
+struct waiter;
+
+/* Joins the queue, sleeps until a connection is handed over or a twentieth of a second has passed (then
+ * the world is looked at again), and keeps its place until wait_leave(). Under the set lock, which is
+ * given up while sleeping. Returns the connection, leased to the handle, or NULL. */
+struct waiter *wait_join(struct set *set, struct handle *handle);
+struct server *wait_a_moment(struct set *set, struct waiter *waiter);
+/* Leaves the queue. A connection that was handed over in between is returned. Under the set lock. */
+struct server *wait_leave(struct set *set, struct waiter *waiter);
+
+/* Is it this waiter's turn to take what is free? NULL asks for somebody who is not in the queue. */
+bool wait_is_first(const struct set *set, const struct waiter *waiter);
+
+/* Hands free connections to the first waiters. Under the set lock. */
+void wait_hand_over(struct set *set);
+
+/* Wakes the first waiter to look again: a place has become free to grow into. Under the set lock. */
+void wait_look_again(struct set *set);
+
+/* "SITE, SITE and 3 more": the call sites of those who hold the set's connections. Under the set lock. */
+void wait_holders(struct set *set, char *text, size_t size);
+
+void waits_fork(enum fork_side side);
+
+#endif
