@@ -177,12 +177,5 @@ bool options_report(char **arguments, struct options *into, char *why, size_t si
 }
 
 void options_release(struct options *options) {
-    struct settings *settings = &options->settings;
-    for (char **name = settings->safe_functions; name && *name; name++)
-        free(*name);
-    free(settings->safe_functions);
-    free(settings->via);
-    free(settings->log_path);
-    free(settings->ledger_dir);
-    memset(settings, 0, sizeof *settings);
+    settings_clear(&options->settings);
 }

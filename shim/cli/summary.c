@@ -128,7 +128,7 @@ static int biggest_first(const void *left, const void *right) {
 static void put_unfinished(const struct block *block, const struct place *place) {
     FILE *out = block->out;
     const struct ledger *ledger = block->ledger;
-    fprintf(out, " (%s",
+    fprintf(out, ": %s",
             place->target == LEDGER_ROW_NONE ? "unknown target" : ledger->targets[place->target].name);
     if (place->never_connected)
         fprintf(out, ", %" PRIu64 " never connected", place->never_connected);
@@ -147,7 +147,6 @@ static void put_unfinished(const struct block *block, const struct place *place)
     }
     if (place->pin)
         fprintf(out, ", pinned: %s", pin_row(place->pin)->says);
-    fputc(')', out);
 }
 
 /* The places where `of` is not 0, biggest first. */

@@ -1,0 +1,98 @@
+/* options.c: the launcher's command line. Each test is a process of its own. */
+#include <criterion/criterion.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cli/options.h"
+
+static struct options options;
+static char why[512];
+
+/* Copied, since `options.rest` points into the words, and a macro's array lives no longer than its block. */
+static bool run(char *const *arguments) {
+    static char *words[32];
+    size_t count = 0;
+    for (; arguments[count] && count < 31; count++)
+        words[count] = arguments[count];
+    words[count] = NULL;
+    options_release(&options);
+    return options_run(words, &options, why, sizeof why);
+}
+#define RUN(...) run((char *const[]){__VA_ARGS__, NULL})
+
+Test(options, the_command_begins_at_the_first_word_or_behind_the_dashes) {
+    cr_assert(RUN("--quiet", "psql", "--mode", "off"));
+    cr_expect(options.quiet && options.settings.mode == MODE_SHARE);
+    cr_expect_str_eq(options.rest[0], "psql");
+    cr_expect_str_eq(options.rest[1], "--mode");
+    cr_assert(RUN("--", "--odd-name", "--"));
+    cr_expect_str_eq(options.rest[0], "--odd-name");
+    cr_expect_str_eq(options.rest[1], "--");
+    cr_assert(RUN("--quiet"));
+    cr_expect_null(options.rest[0]);
+}
+
+Test(options, every_setting_of_the_table_is_an_option) {
+    for (size_t i = 0; i < setting_row_count; i++) {
+        char spelling[64], option[80], value[128], variable[80];
+        options_spelling(setting_rows[i].name, spelling, sizeof spelling);
+        cr_expect_null(strpbrk(spelling, "_ABCDEFGHIJKLMNOPQRSTUVWXYZ"));
+        snprintf(option, sizeof option, "--%s", spelling);
+        snprintf(value, sizeof value, "--%s=%s", spelling, setting_rows[i].default_text);
+        snprintf(variable, sizeof variable, "PQONE_%s", setting_rows[i].name);
+        cr_assert(RUN(value, "true"), "%s: %s", value, why);
+        cr_expect_str_eq(getenv(variable), setting_rows[i].default_text);
+        if (strcmp(setting_rows[i].name, "DISABLE") != 0) {
+            cr_expect(RUN(option, (char *)setting_rows[i].default_text, "true"), "%s: %s", option, why);
+            cr_expect_not(RUN(option), "%s without a value", option);
+        }
+    }
+}
+
+Test(options, a_refused_value_reaches_no_environment) {
+    unsetenv("PQONE_MODE");
+    cr_expect_not(RUN("--mode", "bogus", "true"));
+    cr_expect(strstr(why, "bogus") && strstr(why, "observe"), "%s", why);
+    cr_expect_null(getenv("PQONE_MODE"));
+}
+
+Test(options, a_bad_environment_is_the_default_and_an_option_wins_over_a_good_one) {
+    setenv("PQONE_MODE", "bogus", 1);
+    setenv("PQONE_LOG", "none", 1);
+    cr_assert(RUN("true"));
+    cr_expect(options.settings.mode == MODE_SHARE && options.settings.log == LOG_TO_NONE);
+    cr_assert(RUN("--log=syslog", "true"));
+    cr_expect(options.settings.log == LOG_TO_SYSLOG);
+}
+
+Test(options, reports_are_several_and_only_what_can_be_written) {
+    cr_assert(RUN("--report", "text", "--report=json=/tmp/a=b", "true"));
+    cr_expect(options.report_count == 2 && options.reports[0].format == REPORT_TEXT &&
+              !options.reports[0].file);
+    cr_expect(options.reports[1].format == REPORT_JSON);
+    cr_expect_str_eq(options.reports[1].file, "/tmp/a=b");
+    cr_expect_not(RUN("--report", "html", "true"));
+    cr_expect_not(RUN("--report", "json=", "true"));
+    cr_expect_not(RUN("--report", "jsonx", "true"));
+    cr_expect_not(RUN("--report"));
+    char *many[2 * (REPORTS_MAX + 1) + 1] = {NULL};
+    for (int i = 0; i < REPORTS_MAX + 1; i++) {
+        many[2 * i] = (char *)"--report";
+        many[2 * i + 1] = (char *)"text";
+    }
+    cr_expect_not(run(many));
+}
+
+Test(options, report_has_none_of_the_settings) {
+    char *good[] = {(char *)"--report=json", (char *)"a.ledger", (char *)"4711", NULL};
+    char *bad[] = {(char *)"--mode=off", NULL};
+    cr_assert(options_report(good, &options, why, sizeof why));
+    cr_expect_str_eq(options.rest[1], "4711");
+    cr_expect_not(options_report(bad, &options, why, sizeof why));
+}
+
+Test(options, a_password_is_refused_and_not_repeated) {
+    cr_expect_not(RUN("--via", "host=pooler password=hunter2", "true"));
+    cr_expect_not(strstr(why, "hunter2"));
+}
