@@ -119,6 +119,16 @@ run run --via 'host=pooler password=hunter2' -- true; check "a password in --via
 check "... and not repeated" not says err hunter2
 run run --help; check "--help: 0" is $status 0
 check "... names every setting" is "$(grep -c '^    --.*(PQONE_' out)" "$(($(grep -c '^SETTING' "$tree/shim/settings.def") + 1))"
+missing=
+for name in $(sed -n 's/^SETTING([a-z_]*, "\([A-Z_]*\)".*/\1/p' "$tree/shim/settings.def"); do
+    option=$(tr A-Z_ a-z- <<<"$name")
+    tr -d '\\' <"$tree/shim/cli/pqone.1" | grep -q -- "--$option.*PQONE_$name" || missing+=" pqone.1:$name"
+    grep -q -- "--$option\b" "$tree/shim/cli/completions/pqone.bash" || missing+=" pqone.bash:$name"
+    grep -q -- "--$option\b" "$tree/shim/cli/completions/_pqone" || missing+=" _pqone:$name"
+    grep -q -- "-l $option\b" "$tree/shim/cli/completions/pqone.fish" || missing+=" pqone.fish:$name"
+done
+check "the manual page and the completions know every setting" is "$missing" ''
+check "... of which there are some" [ "${option-}" ]
 
 # --- what the shim cannot enter
 run run -- ./static; check "a static program runs" is $status 4
@@ -259,7 +269,7 @@ run run -- ./scribe ledger exit
 check "the summary opens with its sentence" says err \
     '^pqone\[[0-9]+\] scribe: 3 handles opened, peak 2 alive, peak 1 busy at once: 1 connection would have done\. 1 unfinished, 2 duplicates at 1 call site\.$'
 check "... names the place of the duplicates" says err "^ +2  scribe.c:$products \(route_products\)"
-check "... and of the unfinished handle, with age and last use" says err "1  scribe.c:$products .*\(app@db.local:5432/shop, [0-9a-z.]+ old, last used [0-9a-z.]+ before the end\)"
+check "... and of the unfinished handle, with age and last use" says err "1  scribe.c:$products \(route_products\): app@db.local:5432/shop, [0-9a-z.]+ old, last used [0-9a-z.]+ before the end\$"
 run run -- ./scribe ledger kill
 check "after SIGKILL: the summary is there" says err 'was killed by a signal or left by _exit'
 check "... and the status is the signal's" is $status 137

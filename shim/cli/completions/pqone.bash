@@ -1,0 +1,53 @@
+# pqone.bash: completion of pqone for bash; the settings follow settings.def.
+_pqone() {
+    local word=$2 before=$3 index
+    local settings='--mode --max-connections --wait-timeout --safe-functions --stack --on-duplicate --linger
+        --idle-timeout --max-lifetime --via --log --log-format --ledger-dir --disable'
+    COMPREPLY=()
+    if [ "$COMP_CWORD" -eq 1 ]; then
+        COMPREPLY=($(compgen -W 'run report --help --version' -- "$word"))
+        return
+    fi
+    if [ "${COMP_WORDS[1]}" = run ]; then
+        # Behind the options everything belongs to the program.
+        for ((index = 2; index < COMP_CWORD; index++)); do
+            case ${COMP_WORDS[index]} in
+            -- | [!-=]*)
+                [ "${COMP_WORDS[index]}" = -- ] && index=$((index + 1))
+                case ${COMP_WORDS[index - 1]} in
+                = | --quiet | --disable | --help | --version | run | --) ;;
+                --*) continue ;;
+                esac
+                if declare -F _command_offset >/dev/null; then
+                    _command_offset "$index"
+                elif [ "$index" -eq "$COMP_CWORD" ]; then
+                    COMPREPLY=($(compgen -c -- "$word"))
+                else
+                    COMPREPLY=($(compgen -f -- "$word"))
+                fi
+                return
+                ;;
+            esac
+        done
+    fi
+    [ "$before" = = ] && before=${COMP_WORDS[COMP_CWORD - 2]}
+    [ "$word" = = ] && word=
+    case $before in
+    --mode) COMPREPLY=($(compgen -W 'share session observe off' -- "$word")) ;;
+    --on-duplicate) COMPREPLY=($(compgen -W 'log ignore fail abort' -- "$word")) ;;
+    --log-format) COMPREPLY=($(compgen -W 'text json' -- "$word")) ;;
+    --report) COMPREPLY=($(compgen -W 'text json' -- "$word")) ;;
+    --log) COMPREPLY=($(compgen -W 'stderr syslog none' -- "$word") $(compgen -f -- "$word")) ;;
+    --ledger-dir) COMPREPLY=($(compgen -d -- "$word")) ;;
+    --max-connections | --wait-timeout | --safe-functions | --stack | --linger | --idle-timeout | --max-lifetime | --via) ;;
+    *)
+        case ${COMP_WORDS[1]}$word in
+        run-*) COMPREPLY=($(compgen -W "$settings --quiet --report --help --version --" -- "$word")) ;;
+        run*) COMPREPLY=($(compgen -c -- "$word")) ;;
+        report-*) COMPREPLY=($(compgen -W '--report --help --version' -- "$word")) ;;
+        report*) COMPREPLY=($(compgen -f -- "$word")) ;;
+        esac
+        ;;
+    esac
+}
+complete -F _pqone pqone
