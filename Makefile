@@ -25,6 +25,7 @@ programs := $(patsubst tests/programs/%.c,$(B)/programs/%,$(wildcard tests/progr
 plain := $(addprefix $(B)/programs/plain/,never forget static whole)
 fakes := $(patsubst tests/fake/%.c,$(B)/fake/%,$(wildcard tests/fake/call*.c)) $(B)/fake/libpq.so.5 \
 	$(B)/fake/future/libpq.so.5
+demo := $(addprefix $(B)/demo/,host pages sampler)
 sources = $(shell find shim tests demo -name '*.[ch]')
 
 all: $(B)/libpqone.so $(B)/pqone
@@ -91,6 +92,10 @@ $(B)/fake/future/libpq.so.5: $(B)/tests/fake/future.o
 $(B)/fake/%: $(B)/tests/fake/%.o $(B)/fake/libpq.so.5
 	$(link) -rdynamic -o $@ $^ -ldl
 
+$(B)/demo/%: demo/%.c
+	@mkdir -p $(@D)
+	$(compile) -rdynamic -o $@ $< -lpq -ldl
+
 test-programs: all $(programs) $(plain) $(fakes)
 
 test:
@@ -105,7 +110,7 @@ unit:
 
 demo:
 	@tests/install-needs build demo
-	@$(MAKE) all
+	@$(MAKE) -s all $(demo)
 	@B=$(B) demo/run
 
 bench:
