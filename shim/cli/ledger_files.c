@@ -10,7 +10,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "identity.h"
+#include "incarnation.h"
 
 enum { KEEP_SECONDS = 24 * 60 * 60, KEEP_FILES = 64 };
 
@@ -30,7 +30,7 @@ static bool ends_with(const char *text, const char *ending) {
 
 static bool recognise(const char *name, struct named_file *into) {
     const char *rest;
-    if (strlen(name) >= sizeof into->name || !identity_from_name(name, &into->pid, &into->start, &rest))
+    if (strlen(name) >= sizeof into->name || !incarnation_from_name(name, &into->pid, &into->start, &rest))
         return false;
     into->is_socket = strcmp(rest, ".sock") == 0;
     if (!into->is_socket && (*rest != '-' || !ends_with(rest, LEDGER_SUFFIX)))
@@ -139,7 +139,7 @@ static bool launcher_waits(const char *path) {
         memcmp(header.magic, LEDGER_MAGIC, sizeof header.magic) != 0)
         return false;
     header.run[sizeof header.run - 1] = '\0';
-    return identity_from_name(header.run, &pid, &start, NULL) && identity_is_alive(pid, start);
+    return incarnation_from_name(header.run, &pid, &start, NULL) && incarnation_is_alive(pid, start);
 }
 
 static int newest_first(const void *left, const void *right) {
@@ -155,7 +155,7 @@ void ledger_files_prune(const char *directory) {
     time_t now = time(NULL);
     for (size_t i = 0; i < count; i++) {
         char path[4096];
-        if (identity_is_alive(files[i].pid, files[i].start))
+        if (incarnation_is_alive(files[i].pid, files[i].start))
             continue;
         snprintf(path, sizeof path, "%s/%s", directory, files[i].name);
         if (files[i].is_socket) {

@@ -9,7 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "identity.h"
+#include "incarnation.h"
 #include "say.h"
 
 /* A ledger is under a megabyte; beyond this a size is a lie, and reading it would be the damage. */
@@ -110,8 +110,8 @@ static bool copy_tables(const unsigned char *bytes, struct ledger *into) {
 static void tell_end(struct ledger *ledger) {
     const struct ledger_header *header = &ledger->header;
     ledger->alive =
-        header->process_state == LEDGER_RUNNING && identity_is_alive(header->pid, header->process_start);
-    ledger->end = ledger->alive ? identity_clock() : header->closed_monotonic;
+        header->process_state == LEDGER_RUNNING && incarnation_is_alive(header->pid, header->process_start);
+    ledger->end = ledger->alive ? incarnation_clock() : header->closed_monotonic;
 }
 
 /* The header's own claims, before anything is read by them. NULL: they hold. */

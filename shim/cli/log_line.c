@@ -7,7 +7,7 @@
 #include <string.h>
 
 #include "../watch/log.h"
-#include "identity.h"
+#include "incarnation.h"
 
 /* A ledger by its file's name; read again when a line names a site that it did not have yet. */
 struct known_ledger {
@@ -54,7 +54,7 @@ static bool is_ledger_name(const char *name) {
     pid_t pid;
     uint64_t start;
     const char *rest;
-    return !strchr(name, '/') && identity_from_name(name, &pid, &start, &rest);
+    return !strchr(name, '/') && incarnation_from_name(name, &pid, &start, &rest);
 }
 
 static const struct ledger *ledger_with(struct log_names *names, const char *name, uint32_t site) {

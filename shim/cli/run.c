@@ -9,7 +9,7 @@
 #include "../watch/place.h"
 #include "child.h"
 #include "commands.h"
-#include "identity.h"
+#include "incarnation.h"
 #include "ledger_files.h"
 #include "library.h"
 #include "log_relay.h"
@@ -41,7 +41,8 @@ static bool is_off(const struct run *run) {
  * environment has lost XDG_RUNTIME_DIR. Without a place the program runs all the same. */
 static void find_place(struct run *run) {
     char why[PATH_MAX + 256];
-    snprintf(run->id, sizeof run->id, "%d-%llu", (int)getpid(), (unsigned long long)identity_start(getpid()));
+    snprintf(run->id, sizeof run->id, "%d-%llu", (int)getpid(),
+             (unsigned long long)incarnation_start(getpid()));
     if (!place_of_ledgers(run->options.settings.ledger_dir, run->directory, sizeof run->directory, why,
                           sizeof why)) {
         run->directory[0] = '\0';
@@ -124,7 +125,7 @@ static int start_and_wait(struct run *run) {
     if (run->relay && !log_relay_start(run->relay) && !run->silent)
         say("log lines are lost: no thread can be started to receive them");
     child_wait(&run->child);
-    run->child_end = identity_clock();
+    run->child_end = incarnation_clock();
     log_relay_close(run->relay);
     child_signals_back();
     summarise(run);

@@ -1,5 +1,5 @@
-/* identity.c: which process it was. */
-#include "identity.h"
+/* incarnation.c: which process it was. */
+#include "incarnation.h"
 
 #include <ctype.h>
 #include <errno.h>
@@ -11,7 +11,7 @@
 #include <time.h>
 #include <unistd.h>
 
-uint64_t identity_start(pid_t pid) {
+uint64_t incarnation_start(pid_t pid) {
     char path[64], text[1024];
     snprintf(path, sizeof path, "/proc/%d/stat", (int)pid);
     int file = open(path, O_RDONLY | O_CLOEXEC);
@@ -36,11 +36,11 @@ uint64_t identity_start(pid_t pid) {
     return strtoull(field, NULL, 10);
 }
 
-bool identity_is_alive(pid_t pid, uint64_t start) {
-    return pid > 0 && start != 0 && identity_start(pid) == start;
+bool incarnation_is_alive(pid_t pid, uint64_t start) {
+    return pid > 0 && start != 0 && incarnation_start(pid) == start;
 }
 
-bool identity_from_name(const char *name, pid_t *pid, uint64_t *start, const char **rest) {
+bool incarnation_from_name(const char *name, pid_t *pid, uint64_t *start, const char **rest) {
     if (!isdigit((unsigned char)*name))
         return false;
     char *end;
@@ -58,7 +58,7 @@ bool identity_from_name(const char *name, pid_t *pid, uint64_t *start, const cha
     return true;
 }
 
-int64_t identity_clock(void) {
+int64_t incarnation_clock(void) {
     struct timespec now;
     clock_gettime(CLOCK_MONOTONIC, &now);
     return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
