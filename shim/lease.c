@@ -62,7 +62,13 @@ static void introduce(struct handle *handle, struct server *server) {
                   "new ones",
                   set_name(handle->set));
     handle->identity = server->identity;
-    handle->status = CONNECTION_OK;
+}
+
+/* What the housekeeper would have closed, where there is none. */
+static bool is_over_age(const struct server *server) {
+    const struct settings *wish = settings();
+    return (wish->max_lifetime != SETTING_NEVER && recorder_now() - server->opened > wish->max_lifetime) ||
+           (wish->idle_timeout != SETTING_NEVER && server_unused_for(server) > wish->idle_timeout);
 }
 
 bool lease_prepare(struct handle *handle, struct server *server) {
@@ -83,8 +89,13 @@ bool lease_prepare(struct handle *handle, struct server *server) {
         lease_drop(server);
         return false;
     }
+    if (is_over_age(server)) {
+        lease_drop(server);
+        return false;
+    }
     if (server->identity != handle->identity)
         introduce(handle, server);
+    handle->status = CONNECTION_OK;
     if (server->dressed != number_of(handle) || handle->restyle) {
         server_dress(server, handle);
         handle->restyle = false;
@@ -218,6 +229,8 @@ static struct server *find(struct set *set, struct handle *handle, bool patient)
         enum growth outcome = GROWTH_REFUSED;
         if (may_grow(set)) {
             server = grow(set, handle, &outcome);
+            if (!server && outcome == GROWTH_FAILED)
+                handle->status = CONNECTION_BAD;
             if (server || outcome == GROWTH_FAILED)
                 break;
         }
@@ -330,6 +343,7 @@ struct server *lease_try(struct handle *handle) {
 void lease_release(struct handle *handle, struct server *server) {
     struct set *set = server->set;
     server_used_now(server);
+    atomic_store_explicit(&server->holder, 0, memory_order_relaxed);
     atomic_store(&server->lease, LEASE_FREE(number_of(handle)));
     if (__builtin_expect(atomic_load(&set->waiting) != 0, 0)) {
         pthread_mutex_lock(&set->lock);

@@ -11,13 +11,12 @@
 #include "closing.h"
 #include "foreign.h"
 #include "growth.h"
+#include "housekeeping.h"
 #include "lease.h"
 #include "settings.h"
 #include "watch/call_site.h"
 #include "watch/log.h"
 #include "words.h"
-
-enum { ALIVE_FOR_SURE = 1000000000 }; /* nanoseconds: a younger answer is proof enough for a new handle */
 
 static bool shares(const struct set *set) {
     return set->target && !set->target->replication && settings()->mode == MODE_SHARE;
@@ -161,6 +160,8 @@ void open_completed(struct handle *handle, struct server *server) {
     }
     if (listed && atomic_load(&handle->pin) == PIN_NONE)
         lease_release(handle, server);
+    if (listed && !settings()->idle_timeout_is_default)
+        housekeeping_start();
 }
 
 /* The program's own connect, as it would be without us; room that our idle connections take is made. */
@@ -174,7 +175,7 @@ static PGconn *connect_really(struct libpq *libpq, const struct request *request
     return conn;
 }
 
-/* Is there an open connection that the new handle may rely on? All idle for long: one is looked at. */
+/* Is there an open connection that the new handle may rely on? If none was used just now, one is looked at. */
 static bool has_live_server(struct handle *handle) {
     struct set *set = handle->set;
     for (;;) {
@@ -183,7 +184,7 @@ static bool has_live_server(struct handle *handle) {
         for (unsigned i = 0; i < set->open; i++) {
             struct server *server = set->servers[i];
             if ((atomic_load(&server->lease) & 1 && server->state == SERVER_OPEN) ||
-                server_unused_for(server) < ALIVE_FOR_SURE)
+                server_unused_for(server) < LEASE_FRESH)
                 doubtful = false;
             if (server->identity && (!newest || server->opened >= newest->opened))
                 newest = server;
@@ -348,7 +349,7 @@ PGconn *open_handle(const struct request *request, void *caller, bool start) {
         set_add_handle(set, handle);
         count_in(handle, true);
         handle_sayf(handle,
-                    "pqone: refused (PQONE_ON_DUPLICATE=fail): this process has an unfinished handle for %s, "
+                    "pqone: duplicate refused (PQONE_ON_DUPLICATE=fail): this process has an unfinished handle for %s, "
                     "opened at %s\n",
                     set_name(set), call_site_name(duplicate.first_site, name, sizeof name));
         return handle_address(handle);

@@ -48,6 +48,8 @@ void open_again(struct handle *handle) {
         /* Nothing is free: a connection more is as fresh as any. */
         if (!handle->refused && (server = lease_take(handle)))
             lease_release(handle, server);
+        else
+            handle->status = CONNECTION_BAD;
         return;
     }
     server_forget(server);

@@ -44,7 +44,7 @@ struct server {
     _Atomic bool cancelled;      /* one was sent since the server last answered */
     _Atomic bool spent;          /* the program drives a cancel of it: nobody else gets it any more */
     _Atomic bool pinned;         /* by the handle that holds the lease */
-    _Atomic int holder;          /* thread that took the lease */
+    _Atomic int holder;          /* thread that took the lease; 0 while it is just taking it */
     enum server_state state;     /* under the set lock */
     PGconn *conn;
     struct libpq *libpq;

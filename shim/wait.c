@@ -89,6 +89,16 @@ struct server *wait_a_moment(struct set *set, struct waiter *waiter) {
     return waiter->granted;
 }
 
+static void wait_no_more(struct waiter *waiter) {
+    pthread_mutex_lock(&lock);
+    struct waiter **link = &waiting;
+    while (*link && *link != waiter)
+        link = &(*link)->next_of_all;
+    if (*link)
+        *link = waiter->next_of_all;
+    pthread_mutex_unlock(&lock);
+}
+
 static void take_out(struct set *set, struct waiter *waiter) {
     struct waiter **link = &set->waiters, *before = NULL;
     while (*link && *link != waiter) {
@@ -105,12 +115,7 @@ static void take_out(struct set *set, struct waiter *waiter) {
 
 struct server *wait_leave(struct set *set, struct waiter *waiter) {
     take_out(set, waiter);
-    pthread_mutex_lock(&lock);
-    struct waiter **link = &waiting;
-    while (*link != waiter)
-        link = &(*link)->next_of_all;
-    *link = waiter->next_of_all;
-    pthread_mutex_unlock(&lock);
+    wait_no_more(waiter);
     struct server *granted = waiter->granted;
     pthread_cond_destroy(&waiter->woken);
     free(waiter);
@@ -141,6 +146,7 @@ void wait_hand_over(struct set *set) {
             return;
         atomic_store(&server->holder, waiter->thread);
         waiter->granted = server;
+        wait_no_more(waiter);
         take_out(set, waiter);
         pthread_cond_signal(&waiter->woken);
     }

@@ -36,7 +36,9 @@ void watch_fork_parent(void) {
             pthread_mutex_unlock(&locks[i]);
 }
 
+/* Not unlocked: an error-checking mutex remembers its owner's thread id, and the child's is another. */
 void watch_fork_child(void) {
-    watch_fork_parent();
+    for (int i = 0; i < WATCH_LOCKS; i++)
+        locks[i] = (pthread_mutex_t)PTHREAD_ERRORCHECK_MUTEX_INITIALIZER_NP;
     recorder_after_fork(forking_pid);
 }
