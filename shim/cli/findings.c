@@ -13,7 +13,17 @@ int64_t findings_span(int64_t earlier, int64_t later) {
     return __builtin_sub_overflow(later, earlier, &span) || span < 0 ? 0 : span;
 }
 
-/* Frames without a line are libraries and the C runtime: they tell a reader nothing about his program. */
+/* What stands below main or a thread's function, and has lines where the C library's debug package is. */
+static bool is_runtime(const struct symbol *symbol) {
+    static const char *const names[] = {"libc.so", "libc-", "ld-linux", "ld-2", "libpthread"};
+    const char *slash = strrchr(symbol->module, '/');
+    for (size_t i = 0; slash && i < sizeof names / sizeof *names; i++)
+        if (strncmp(slash + 1, names[i], strlen(names[i])) == 0)
+            return true;
+    return false;
+}
+
+/* Frames without a line tell a reader nothing about his program. */
 static void describe(struct symbols *symbols, const struct ledger *ledger, uint32_t site, char *into,
                      size_t size) {
     symbols_site(symbols, ledger, site, into, size);
@@ -23,7 +33,7 @@ static void describe(struct symbols *symbols, const struct ledger *ledger, uint3
          frame++) {
         char text[700];
         size_t length = strlen(into);
-        if (!symbol.line)
+        if (!symbol.line || is_runtime(&symbol))
             continue;
         symbols_text(&symbol, text, sizeof text);
         snprintf(into + length, size - length, "%s%s", shown ? " < " : ", called from ", text);

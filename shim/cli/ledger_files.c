@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "incarnation.h"
+#include "say.h"
 
 enum { KEEP_SECONDS = 24 * 60 * 60, KEEP_FILES = 64 };
 
@@ -102,7 +103,8 @@ static void collect(const char *directory, const char *run, pid_t pid, struct le
         snprintf(path, sizeof path, "%s/%s", directory, files[i].name);
         if (!ledger_read(path, &ledger, why, sizeof why)) {
             /* Of a run only what says so is ours; an unreadable file says nothing. */
-            into->unreadable += !run;
+            if (!run)
+                say("%s %s", path, why);
             continue;
         }
         if (run && strcmp(ledger.header.run, run) != 0)

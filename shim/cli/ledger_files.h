@@ -9,13 +9,13 @@
 struct ledger_list {
     struct ledger *ledgers;
     size_t count, capacity;
-    size_t unreadable; /* files that should have been ledgers of this list and could not be read */
 };
 
 /* Adds every ledger whose header names `run`, oldest first. */
 void ledger_files_of_run(const char *directory, const char *run, struct ledger_list *into);
 
-/* Adds every ledger of a process with that pid; returns how many. */
+/* Adds every ledger of a process with that pid, and says of each that cannot be read why; returns how many.
+ */
 size_t ledger_files_of_pid(const char *directory, pid_t pid, struct ledger_list *into);
 
 /* Adds one; the list owns it from then on. False: no memory. */

@@ -48,33 +48,36 @@ static bool add_file(const char *path, struct ledger_list *list) {
     return ledger_files_add(list, &ledger);
 }
 
+static int report(const struct options *options) {
+    struct ledger_list list = {0};
+    bool good = true;
+    for (char **word = options->rest; *word; word++) {
+        pid_t pid;
+        good = (is_pid(*word, &pid) ? add_pid(options, pid, &list) : add_file(*word, &list)) && good;
+    }
+    if (list.count > 0)
+        good = reports_write(options, &list, STDOUT_FILENO) && good;
+    ledger_files_release(&list);
+    return good ? EXIT_SUCCESS : EXIT_PQONE;
+}
+
 int report_command(char **arguments) {
     struct options options;
-    struct ledger_list list = {0};
     char why[512];
+    int status = EXIT_PQONE;
     if (!options_report(arguments, &options, why, sizeof why)) {
         say("%s", why);
-        return EXIT_PQONE;
-    }
-    if (options.help || options.version) {
+    } else if (options.help || options.version) {
         if (options.help)
             help_report();
         else
             puts("pqone " PQONE_VERSION);
-        return EXIT_SUCCESS;
-    }
-    if (!*options.rest) {
+        status = EXIT_SUCCESS;
+    } else if (!*options.rest) {
         say("report: of what? Usage: pqone report [--report FORMAT[=FILE]] FILE|PID...");
-        return EXIT_PQONE;
+    } else {
+        status = report(&options);
     }
-    bool good = true;
-    for (char **word = options.rest; *word; word++) {
-        pid_t pid;
-        good = (is_pid(*word, &pid) ? add_pid(&options, pid, &list) : add_file(*word, &list)) && good;
-    }
-    if (list.count > 0)
-        good = reports_write(&options, &list, STDOUT_FILENO) && good;
-    ledger_files_release(&list);
     options_release(&options);
-    return good ? EXIT_SUCCESS : EXIT_PQONE;
+    return status;
 }
