@@ -48,6 +48,15 @@ static bool is_due(const struct server *server, void *context) {
     return false;
 }
 
+/* Nobody tells the housekeeper of a lease that ends: it comes back when such a connection can be due. */
+static void look_again_at_the_leased(const struct set *set, struct round *round) {
+    if (settings()->idle_timeout == SETTING_NEVER || (set->open == 1 && !round->lone_too))
+        return;
+    for (unsigned i = 0; i < set->open; i++)
+        if (atomic_load(&set->servers[i]->lease) & 1)
+            due_at(round, round->now + settings()->idle_timeout);
+}
+
 static struct server *cleaning_one(const struct set *set) {
     for (unsigned i = 0; i < set->open; i++)
         if (set->servers[i]->state == SERVER_CLEANING)
@@ -76,6 +85,8 @@ static void keep_house(struct set *set, void *context) {
     for (;;) {
         pthread_mutex_lock(&set->lock);
         server = set_take_idle(set, is_due, round);
+        if (!server)
+            look_again_at_the_leased(set, round);
         pthread_mutex_unlock(&set->lock);
         if (!server)
             return;
