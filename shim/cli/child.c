@@ -52,6 +52,8 @@ static void drop_inherited_descriptors(void) {
     close(null);
 }
 
+/* The child. Nothing here but what may be called between fork and exec; the errno of a failed exec goes to
+ * the parent, which would otherwise take our own 127 for the program's. */
 static _Noreturn void become(char **command, int tell) {
     sigaction(SIGCHLD, &inherited_sigchld, NULL);
     sigprocmask(SIG_SETMASK, &inherited_mask, NULL);
@@ -72,6 +74,7 @@ bool child_start(char **command, struct child *child) {
         child->error = errno;
         return false;
     }
+    /* Before the fork: a signal that arrives in between must not end the launcher and leave the program. */
     sigprocmask(SIG_BLOCK, &set, &inherited_mask);
     /* An inherited SIG_IGN would let the kernel reap the program, and its status with it. */
     sigaction(SIGCHLD, &usual, &inherited_sigchld);
@@ -82,6 +85,7 @@ bool child_start(char **command, struct child *child) {
     close(tell[1]);
     if (child->pid > 0) {
         ssize_t got;
+        /* End of file: exec succeeded and closed the pipe. */
         while ((got = read(tell[0], &error, sizeof error)) < 0 && errno == EINTR)
             ;
         if (got == (ssize_t)sizeof error)
@@ -156,6 +160,7 @@ void child_wait(struct child *child) {
 }
 
 void child_signals_back(void) {
+    /* A ^C ends the program and waits here for us too; unblocked, it would end the summary. */
     sigset_t set;
     passed_on(&set);
     struct timespec at_once = {0};

@@ -99,6 +99,8 @@ static void count_handles(const struct ledger *ledger, struct findings *findings
     findings->unfinished += ledger->header.counters.handles_unlisted;
 }
 
+/* Per target, since a server connection serves one target only; their peaks need not have been at the same
+ * moment, so the sum is what was surely enough. */
 static uint64_t connections_needed(const struct ledger *ledger) {
     const struct ledger_counters *counters = &ledger->header.counters;
     if (counters->handles_opened <= counters->connects_failed)

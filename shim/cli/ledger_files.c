@@ -40,7 +40,8 @@ static bool recognise(const char *name, struct named_file *into) {
     return true;
 }
 
-/* All files of ours; the caller frees. */
+/* All files of ours; the caller frees. Links and other people's files are not followed or counted: in a
+ * directory that the user named there can be anything. */
 static struct named_file *list_files(const char *directory, size_t *count) {
     *count = 0;
     DIR *stream = opendir(directory);
@@ -160,6 +161,7 @@ void ledger_files_prune(const char *directory) {
         if (incarnation_is_alive(files[i].pid, files[i].start))
             continue;
         snprintf(path, sizeof path, "%s/%s", directory, files[i].name);
+        /* Left by a launcher that was killed: it removes its own at every other end. */
         if (files[i].is_socket) {
             unlink(path);
             continue;

@@ -55,6 +55,7 @@ static uint32_t index_within(uint32_t index, uint32_t count) {
     return index < count ? index : LEDGER_ROW_NONE;
 }
 
+/* Indexes are checked here, once, so that nobody who uses the arrays has to. */
 static void clean_rows(struct ledger *ledger) {
     for (uint32_t i = 0; i < ledger->module_count; i++) {
         struct ledger_module *module = &ledger->modules[i];
@@ -107,6 +108,7 @@ static bool copy_tables(const unsigned char *bytes, struct ledger *into) {
     return into->modules && into->sites && into->targets && into->handles && into->servers;
 }
 
+/* A pid alone would take its next owner for the process. */
 static void tell_end(struct ledger *ledger) {
     const struct ledger_header *header = &ledger->header;
     ledger->alive =

@@ -25,6 +25,7 @@
 #define MULTIARCH "lib"
 #endif
 
+/* The build directory first, then where `make install` and a distribution's package put it. */
 static const char *const places[] = {
     "libpqone.so",
     "../lib/pqone/libpqone.so",

@@ -57,6 +57,8 @@ static bool is_ledger_name(const char *name) {
     return !strchr(name, '/') && incarnation_from_name(name, &pid, &start, &rest);
 }
 
+/* Read once for most lines: a site's row is written before the first line that names it, and never
+ * changes afterwards. */
 static const struct ledger *ledger_with(struct log_names *names, const char *name, uint32_t site) {
     struct known_ledger *known = names->ledgers;
     while (known && strcmp(known->name, name) != 0)

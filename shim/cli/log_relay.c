@@ -64,6 +64,7 @@ struct log_relay *log_relay_open(const char *directory, const char *run, const s
     memcpy(relay->address.sun_path, path, (size_t)length + 1);
     relay->socket = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     relay->stop = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    /* Our pid and start time are in the name: what lies there is nobody else's. */
     unlink(path);
     mode_t mask = umask(0177);
     bool bound = relay->socket >= 0 && relay->stop >= 0 &&
@@ -109,6 +110,7 @@ static void *receive(void *argument) {
     for (;;) {
         if (poll(events, 2, -1) < 0 && errno != EINTR)
             break;
+        /* Asked to stop, it still takes what was sent before. */
         drain(relay);
         if (events[1].revents)
             break;
@@ -147,6 +149,8 @@ static bool append(struct log_relay *relay, pid_t sender, const char *line) {
     return false;
 }
 
+/* The writer thread's own; what is not a message of the shim is dropped without a word, or anybody who can
+ * reach the socket could write through us. */
 static void deliver(struct log_relay *relay, const struct message *message) {
     pid_t sender;
     enum log_place place = relay->settings->log;

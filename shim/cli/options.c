@@ -50,6 +50,8 @@ static void settings_from_environment(struct settings *into) {
     }
 }
 
+/* Into the environment only after it was accepted: the program inherits it, and would complain a second
+ * time. */
 static bool accept_setting(const char *name, const char *value, struct options *into, char *why,
                            size_t size) {
     if (!setting_parse(name, value, &into->settings, why, size))
@@ -119,6 +121,7 @@ static bool parse_option(char ***arguments, bool with_settings, struct options *
         return false;
     }
     const char *value = equals ? equals + 1 : NULL;
+    /* --disable program: the word behind a switch is never its value. */
     if (!value && row && strcmp(row->type, "FLAG") == 0)
         value = "1";
     else if (!value && (*arguments)[1])

@@ -19,6 +19,7 @@
 /* The kernel follows as many interpreters of interpreters before it gives up. */
 enum { SCRIPTS_MAX = 5 };
 
+/* What execvp would take; it skips what is no regular file or not executable, and so do we. */
 static bool is_runnable(const char *path) {
     struct stat status;
     return stat(path, &status) == 0 && S_ISREG(status.st_mode) && access(path, X_OK) == 0;
@@ -79,12 +80,14 @@ static const char *privilege(const char *path) {
     struct statvfs system;
     if (stat(path, &status) != 0 || statvfs(path, &system) != 0)
         return NULL;
+    /* There the kernel ignores the bits, and the loader hears of nothing. */
     if ((system.f_flag & ST_NOSUID) || prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) == 1)
         return NULL;
     if ((status.st_mode & S_ISUID) && status.st_uid != getuid())
         return "is setuid";
     if ((status.st_mode & S_ISGID) && (status.st_mode & S_IXGRP) && status.st_gid != getgid())
         return "is setgid";
+    /* A process of root gains nothing by them, so exec is not a secure one. */
     if (getuid() != 0 && getxattr(path, "security.capability", NULL, 0) > 0)
         return "has file capabilities";
     return NULL;
@@ -101,7 +104,8 @@ static bool has_interpreter(Elf *elf) {
     return false;
 }
 
-/* Does one of the symbol tables define the function that every user of libpq calls? */
+/* Does one of the symbol tables define the function that every user of libpq calls? In a stripped program
+ * nothing tells; then the run ends with "libpq was never used". */
 static bool defines_libpq(Elf *elf) {
     for (Elf_Scn *section = NULL; (section = elf_nextscn(elf, section));) {
         GElf_Shdr header;

@@ -115,6 +115,8 @@ static void summarise(struct run *run) {
     ledger_files_release(&list);
 }
 
+/* The order matters at the end: the socket is emptied and removed before signals can end us, and the summary
+ * comes after the last log line. */
 static int start_and_wait(struct run *run) {
     if (!child_start(run->options.rest, &run->child)) {
         log_relay_close(run->relay);
@@ -147,6 +149,7 @@ int run_command(char **arguments) {
     if (!*run.options.rest)
         return refuse("run: which program? Usage: pqone run [options] -- CMD...");
     run.silent = run.options.quiet && run.options.settings.log == LOG_TO_NONE;
+    /* Everything that can refuse comes before the first trace on disk. */
     if (!library_find(run.library, sizeof run.library, why, sizeof why))
         return refuse(why);
     if (!run.silent && !is_off(&run) && program_is_out_of_reach(run.options.rest[0], why, sizeof why))

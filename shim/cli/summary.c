@@ -9,7 +9,7 @@
 #include "../pin.h"
 #include "findings.h"
 
-enum { PLACES_SHOWN = 10 };
+enum { PLACES_SHOWN = 10, PROCESSES_SHOWN = 20 };
 
 /* Where and how one process's block is written. */
 struct block {
@@ -116,6 +116,7 @@ static uint64_t unfinished_of(const struct place *place) {
     return place->unfinished;
 }
 
+/* qsort hands its comparison no argument; the report is made by one thread. */
 static measure *sort_measure;
 static int biggest_first(const void *left, const void *right) {
     uint64_t a = sort_measure(*(const struct place *const *)left),
@@ -215,6 +216,7 @@ static void put_notes(const struct block *block) {
         fputs("    the process was killed by a signal or left by _exit\n", block->out);
 }
 
+/* The base name: paths are long, and the JSON report has them. */
 static const char *program_name(const struct ledger_header *header) {
     const char *slash = strrchr(header->program, '/');
     const char *name = slash ? slash + 1 : header->program;
@@ -262,7 +264,8 @@ static void put_total(FILE *out, const struct ledger *ledgers, const struct find
 void summary_text(FILE *out, const struct ledger *ledgers, size_t count, struct symbols *symbols,
                   bool colour) {
     struct findings *findings = calloc(count ? count : 1, sizeof *findings);
-    size_t quiet = 0;
+    size_t shown = 0, left = 0, quiet = 0;
+    /* Where memory ends the report is shorter, not absent. */
     for (size_t i = 0; findings && i < count; i++)
         if (!findings_gather(&ledgers[i], symbols, &findings[i]))
             count = i;
@@ -273,11 +276,19 @@ void summary_text(FILE *out, const struct ledger *ledgers, size_t count, struct 
     for (size_t i = 0; i < count; i++) {
         struct block block = {out, &ledgers[i], &findings[i], colour ? "\033[1m" : "",
                               colour ? "\033[0m" : ""};
-        if (count == 1 || findings_matter(&ledgers[i], &findings[i]))
-            put_block(&block);
-        else
+        if (count > 1 && !findings_matter(&ledgers[i], &findings[i])) {
             quiet++;
+        } else if (shown == PROCESSES_SHOWN) {
+            left++;
+        } else {
+            put_block(&block);
+            shown++;
+        }
     }
+    /* A test suite can run thousands; its terminal is not the place for them. */
+    if (left)
+        fprintf(out, "pqone: %zu more processes have something to report; --report json=FILE has them all.\n",
+                left);
     if (quiet)
         fprintf(out, "pqone: %zu of them %s nothing to report.\n", quiet, quiet == 1 ? "has" : "have");
     for (size_t i = 0; i < count; i++)

@@ -166,6 +166,7 @@ static json_t *notes_of(const struct ledger *ledger) {
     return array;
 }
 
+/* Members that are not known are null rather than absent, so that a reader can rely on the form. */
 static json_t *process_of(const struct ledger *ledger, const struct findings *findings,
                           struct symbols *symbols) {
     static const char *const fates[] = {[FATE_ALIVE] = "running",

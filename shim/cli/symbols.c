@@ -130,6 +130,8 @@ static void name_function(Dwfl_Module *module, Dwarf_Addr address, struct symbol
     free(scopes);
 }
 
+/* Line and function of an address in a file that is known to be the right one. The line table comes first:
+ * where it knows nothing, the symbol table may still know the function. */
 static void look_up(const struct object *object, uint64_t offset, struct symbol *into) {
     GElf_Addr bias;
     if (!dwfl_module_getelf(object->module, &bias))

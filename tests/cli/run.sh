@@ -146,8 +146,20 @@ if [ "$(id -u)" = 0 ]; then
     run run -- ./privileged; check "a setuid program: a warning" says err 'privileged is setuid, so the loader ignores'
     chown 0:0 privileged && chmod 4755 privileged
     run run -- ./privileged; check "setuid to oneself changes nothing: no warning" not says err setuid
+    # As setcap would; root itself is exempt, so somebody else has to look.
+    cp "$(type -P true)" capable
+    if python3 -c 'import os, struct; os.setxattr("capable", "security.capability", struct.pack("<IIIII", 0x02000001, 1 << 10, 0, 0, 0))'; then
+        mkdir -m 700 nobody && chown 65534:65534 nobody && cp "$pqone" "$build/libpqone.so" capable nobody/
+        python3 -c 'import os, struct; os.setxattr("nobody/capable", "security.capability", struct.pack("<IIIII", 0x02000001, 1 << 10, 0, 0, 0))'
+        chmod 755 . && PQONE_LEDGER_DIR=$scratch/nobody/ledgers setpriv --reuid=65534 --regid=65534 --clear-groups \
+            nobody/pqone run -- nobody/capable 2>err
+        check "a program with file capabilities: a warning" says err 'capable has file capabilities, so the loader ignores'
+        chmod 700 .
+    else
+        echo "# skipped 1: this file system knows no file capabilities"
+    fi
 else
-    echo "# skipped 2: only root can make a program that is setuid to another"
+    echo "# skipped 3: only root can make a program that is setuid to another"
 fi
 cp "$(type -P true)" other && printf '\x28\x00' | dd of=other bs=1 seek=18 conv=notrunc 2>/dev/null
 run run -- ./other; check "a program of another architecture: a warning" says err 'another architecture'

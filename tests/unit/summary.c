@@ -23,7 +23,7 @@ TestSuite(summary, .init = make, .fini = drop);
 
 /* The report of the ledger `times` over. */
 static const char *render(bool json, size_t times) {
-    struct ledger ledgers[2];
+    struct ledger ledgers[25];
     char why[256];
     size_t size;
     free(text);
@@ -167,6 +167,14 @@ Test(summary, several_processes_have_a_line_over_all) {
     render(false, 2);
     says("pqone: 2 of them have nothing to report.\n");
     silent_about("pqone[4711]");
+}
+
+Test(summary, a_crowd_of_processes_is_cut) {
+    fill();
+    render(false, 25);
+    says("pqone: 25 processes: 1000 handles opened");
+    says("pqone: 5 more processes have something to report;");
+    silent_about("nothing to report");
 }
 
 Test(summary, json_is_json_whatever_the_texts_are) {
