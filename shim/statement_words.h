@@ -1,0 +1,193 @@
+/* statement_words.h: what a single word of SQL means to statement.c; keywords and functions of pg_catalog. */
+#ifndef PQONE_STATEMENT_WORDS_H
+#define PQONE_STATEMENT_WORDS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* Several words share an id, so this list is not a second expansion of statement_words.def. */
+enum word_id {
+    WORD_NONE,
+    WORD_SELECT,
+    WORD_VALUES,
+    WORD_TABLE,
+    WORD_WITH,
+    WORD_INSERT,
+    WORD_UPDATE,
+    WORD_DELETE,
+    WORD_MERGE,
+    WORD_BEGIN,
+    WORD_START,
+    WORD_COMMIT,
+    WORD_END,
+    WORD_ROLLBACK,
+    WORD_ABORT,
+    WORD_SAVEPOINT,
+    WORD_RELEASE,
+    WORD_TRANSACTION,
+    WORD_PREPARE,
+    WORD_EXECUTE,
+    WORD_DEALLOCATE,
+    WORD_SET,
+    WORD_RESET,
+    WORD_SHOW,
+    WORD_LOCAL,
+    WORD_GLOBAL,
+    WORD_SESSION,
+    WORD_CONSTRAINTS,
+    WORD_ISOLATION,
+    WORD_READ,
+    WORD_DEFERRABLE,
+    WORD_NOT,
+    WORD_SNAPSHOT,
+    WORD_LISTEN,
+    WORD_UNLISTEN,
+    WORD_NOTIFY,
+    WORD_DECLARE,
+    WORD_FETCH,
+    WORD_MOVE,
+    WORD_CLOSE,
+    WORD_HOLD,
+    WORD_LOCK,
+    WORD_TRUNCATE,
+    WORD_VACUUM,
+    WORD_ANALYZE,
+    WORD_ANALYSE,
+    WORD_VERBOSE,
+    WORD_REINDEX,
+    WORD_CLUSTER,
+    WORD_CHECKPOINT,
+    WORD_COMMENT,
+    WORD_GRANT,
+    WORD_REVOKE,
+    WORD_REFRESH,
+    WORD_EXPLAIN,
+    WORD_COPY,
+    WORD_BINARY,
+    WORD_DISCARD,
+    WORD_DO,
+    WORD_CALL,
+    WORD_CREATE,
+    WORD_ALTER,
+    WORD_DROP,
+    WORD_OR,
+    WORD_REPLACE,
+    WORD_TEMP,
+    WORD_TEMPORARY,
+    WORD_UNLOGGED,
+    WORD_UNIQUE,
+    WORD_RECURSIVE,
+    WORD_MATERIALIZED,
+    WORD_VIEW,
+    WORD_INDEX,
+    WORD_DATABASE,
+    WORD_ROLE,
+    WORD_USER,
+    WORD_GROUP,
+    WORD_MAPPING,
+    WORD_SCHEMA,
+    WORD_SEQUENCE,
+    WORD_TYPE,
+    WORD_DOMAIN,
+    WORD_FUNCTION,
+    WORD_PROCEDURE,
+    WORD_ROUTINE,
+    WORD_AGGREGATE,
+    WORD_TRIGGER,
+    WORD_POLICY,
+    WORD_RULE,
+    WORD_EXTENSION,
+    WORD_TABLESPACE,
+    WORD_OWNED,
+    WORD_DEFAULT,
+    WORD_ADD,
+    WORD_COLUMN,
+    WORD_IF,
+    WORD_EXISTS,
+    WORD_CONSTRAINT,
+    WORD_PRIMARY,
+    WORD_FOREIGN,
+    WORD_CHECK,
+    WORD_EXCLUDE,
+    WORD_ATTRIBUTE,
+    WORD_SERIAL,
+    WORD_IDENTITY,
+    WORD_REPLICA,
+    WORD_INTO,
+    WORD_REFERENCES,
+    WORD_ONLY,
+    WORD_AS,
+    WORD_FROM,
+    WORD_TO,
+    WORD_FOR,
+    WORD_ON,
+    WORD_USING,
+    WORD_DISTINCT,
+    WORD_OPERATOR,
+    WORD_LATERAL,
+    WORD_GROUPING,
+    WORD_ORDER,
+    WORD_CASE,
+    WORD_TRUE,
+    WORD_JOIN,
+    WORD_INNER,
+    WORD_OUTER,
+    WORD_LEFT,
+    WORD_RIGHT,
+    WORD_FULL,
+    WORD_CROSS,
+    WORD_NATURAL,
+    WORD_ILIKE,
+    WORD_TABLESAMPLE,
+    WORD_ORDINALITY,
+    WORD_OVER,
+    WORD_FILTER,
+    WORD_BY,
+    WORD_PARTITION,
+    WORD_KEY,
+    WORD_SETS,
+    WORD_ROLLUP,
+    WORD_INCLUDE,
+    WORD_RANGE,
+    WORD_VARYING,
+    WORD_CHARACTER,
+    WORD_CONFLICT,
+    WORD_ALL,
+    WORD_PASSWORD,
+    /* Identifiers from here on: they keep their id in quotes and behind a dot. */
+    WORD_PG_CATALOG,
+    WORD_PG_SETTINGS,
+    WORD_SAMPLER,
+    WORD_SEED,
+    WORD_SEARCH_PATH,
+    WORD_SET_CONFIG,
+    WORD_OTHER
+};
+#define WORD_FIRST_IDENTIFIER WORD_PG_CATALOG
+
+enum word_flag {
+    WORD_IS_KEYWORD = 1,
+    WORD_IS_PREFIX = 2,
+    WORD_IS_TYPE = 4,
+    WORD_IS_HARMLESS = 8, /* a function in the allow-list */
+    WORD_IS_REFUSED = 16, /* pins by its mere mention, with `reason` */
+};
+
+struct word {
+    uint8_t id, flags, reason;
+};
+
+/* The meaning of a word; all zero if it has none. `exact`: it stood in quotes, so case counts, and it is
+ * no keyword. Thread-safe; the first call builds the table. */
+struct word word_find(const char *text, size_t length, bool exact);
+
+/* What is left of a word's meaning where the grammar wants an identifier. */
+static inline struct word word_as_identifier(struct word word) {
+    word.flags &= WORD_IS_HARMLESS | WORD_IS_REFUSED | WORD_IS_TYPE;
+    if (word.id < WORD_FIRST_IDENTIFIER)
+        word.id = WORD_NONE;
+    return word;
+}
+
+#endif
