@@ -92,7 +92,7 @@ static struct server *aim(const struct canceller *canceller) {
     /* In this order: whoever takes the lease next looks at `cancelling` after it has the lease. */
     atomic_fetch_add(&server->cancelling, 1);
     if (atomic_load(&server->lease) == LEASE_TAKEN(canceller->number) &&
-        server->generation == process_generation && *process_marker != 0)
+        server->generation == process_generation && process_is_set_up())
         return server;
     atomic_fetch_sub(&server->cancelling, 1);
     return NULL;
@@ -184,10 +184,5 @@ void canceller_reset(struct canceller *canceller) {
 }
 
 void cancellers_fork(enum fork_side side) {
-    if (side == FORK_PREPARE)
-        pthread_mutex_lock(&lock);
-    else if (side == FORK_PARENT)
-        pthread_mutex_unlock(&lock);
-    else
-        pthread_mutex_init(&lock, NULL);
+    process_fork_lock(&lock, side);
 }

@@ -77,10 +77,5 @@ void foreign_finished(const PGconn *conn) {
 }
 
 void foreign_fork(enum fork_side side) {
-    if (side == FORK_PREPARE)
-        pthread_mutex_lock(&lock);
-    else if (side == FORK_PARENT)
-        pthread_mutex_unlock(&lock);
-    else
-        pthread_mutex_init(&lock, NULL);
+    process_fork_lock(&lock, side);
 }

@@ -183,10 +183,5 @@ const char *handle_keep_parameter(struct handle *handle, const char *name, const
 }
 
 void handles_fork(enum fork_side side) {
-    if (side == FORK_PREPARE)
-        pthread_mutex_lock(&lock);
-    else if (side == FORK_PARENT)
-        pthread_mutex_unlock(&lock);
-    else
-        pthread_mutex_init(&lock, NULL);
+    process_fork_lock(&lock, side);
 }

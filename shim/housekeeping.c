@@ -166,12 +166,8 @@ void housekeeping_stop(void) {
 }
 
 void housekeeping_fork(enum fork_side side) {
-    if (side == FORK_PREPARE)
-        pthread_mutex_lock(&lock);
-    else if (side == FORK_PARENT)
-        pthread_mutex_unlock(&lock);
-    else {
-        pthread_mutex_init(&lock, NULL);
+    process_fork_lock(&lock, side);
+    if (side == FORK_CHILD || side == FORK_UNPREPARED) {
         pthread_cond_init(&changed, NULL);
         running = working = again = false;
     }

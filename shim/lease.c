@@ -367,6 +367,7 @@ void lease_pin(struct handle *handle, struct server *server, enum pin_reason rea
         return;
     char place[16];
     atomic_fetch_add(&recorder()->counters.pins, 1);
+    atomic_fetch_add(&recorder()->counters.pins_by_reason[reason], 1);
     struct ledger_site *site = recorder_site(handle->site);
     if (site)
         atomic_fetch_add(&site->pins, 1);

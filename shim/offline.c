@@ -215,13 +215,9 @@ void offline_end(struct offline *offline) {
 }
 
 void offline_fork(enum fork_side side) {
-    if (side == FORK_PREPARE)
-        pthread_mutex_lock(&lock);
-    for (struct stand_in *stand_in = list; side != FORK_PREPARE && stand_in; stand_in = stand_in->next)
-        if (side == FORK_CHILD)
-            pthread_mutex_init(&stand_in->lock, NULL);
-    if (side == FORK_PARENT)
-        pthread_mutex_unlock(&lock);
-    else if (side == FORK_CHILD)
-        pthread_mutex_init(&lock, NULL);
+    process_fork_lock(&lock, side);
+    if (side != FORK_CHILD && side != FORK_UNPREPARED)
+        return;
+    for (struct stand_in *stand_in = list; stand_in; stand_in = stand_in->next)
+        pthread_mutex_init(&stand_in->lock, NULL); /* whichever thread had it is not here */
 }

@@ -175,7 +175,8 @@ static PGconn *connect_really(struct libpq *libpq, const struct request *request
     return conn;
 }
 
-/* Is there an open connection that the new handle may rely on? If none was used just now, one is looked at. */
+/* Is there an open connection that the new handle may rely on? If none was used just now, one is looked at.
+ */
 static bool has_live_server(struct handle *handle) {
     struct set *set = handle->set;
     for (;;) {
@@ -349,7 +350,8 @@ PGconn *open_handle(const struct request *request, void *caller, bool start) {
         set_add_handle(set, handle);
         count_in(handle, true);
         handle_sayf(handle,
-                    "pqone: duplicate refused (PQONE_ON_DUPLICATE=fail): this process has an unfinished handle for %s, "
+                    "pqone: duplicate refused (PQONE_ON_DUPLICATE=fail): this process has an unfinished "
+                    "handle for %s, "
                     "opened at %s\n",
                     set_name(set), call_site_name(duplicate.first_site, name, sizeof name));
         return handle_address(handle);

@@ -19,6 +19,8 @@ struct pin_row {
     enum taint taint;
 };
 
+_Static_assert(PIN_REASONS <= 32, "the ledger counts by reason: LEDGER_PIN_REASONS");
+
 /* The row of a reason; PIN_NONE and anything out of range give a row that says "not pinned". */
 const struct pin_row *pin_row(uint32_t reason);
 

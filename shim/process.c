@@ -21,8 +21,8 @@
 #include "watch/log.h"
 #include "watch/watch.h"
 
-static volatile uint32_t nothing_yet;
-volatile uint32_t *process_marker = &nothing_yet;
+static _Atomic uint32_t nothing_yet;
+_Atomic(_Atomic uint32_t *) process_marker = &nothing_yet;
 unsigned process_generation;
 bool process_exiting;
 
@@ -38,6 +38,15 @@ int process_thread(void) {
         known_at = process_generation + 1;
     }
     return id;
+}
+
+void process_fork_lock(pthread_mutex_t *lock, enum fork_side side) {
+    if (side == FORK_PREPARE)
+        pthread_mutex_lock(lock);
+    else if (side == FORK_UNPREPARED)
+        pthread_mutex_init(lock, NULL);
+    else
+        pthread_mutex_unlock(lock);
 }
 
 /* In lock order; the way back is the same list, which unlocking does not mind. */
@@ -87,9 +96,9 @@ static void after_fork_in_parent(void) {
 static void after_fork_in_child(void) {
     watch_fork_child();
     pass_on(FORK_CHILD);
-    pthread_mutex_init(&setting_up, NULL);
+    pthread_mutex_unlock(&setting_up);
     locks_are_ours = true;
-    *process_marker = 0; /* where the kernel did not */
+    atomic_store(atomic_load(&process_marker), 0); /* where the kernel did not */
 }
 
 /* What the child may take over: a session that belongs to one handle, which was not inside a call. */
@@ -145,7 +154,7 @@ static void adopt_set(struct set *set, void *context) {
 static void adopt(void) {
     if (!locks_are_ours) { /* a raw clone(): no handler ran */
         watch_fork_child();
-        pass_on(FORK_CHILD);
+        pass_on(FORK_UNPREPARED);
         sets_walk(mark_as_forked, NULL);
     }
     process_generation++;
@@ -157,14 +166,14 @@ static void make_marker(void) {
     if (page == MAP_FAILED)
         return; /* `nothing_yet` is set instead: forks are noticed by pthread_atfork alone */
     if (madvise(page, 4096, MADV_WIPEONFORK) == 0)
-        process_marker = page;
+        atomic_store(&process_marker, page);
     pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child);
 }
 
 void process_set_up(void) {
     int saved_errno = errno;
     pthread_mutex_lock(&setting_up);
-    if (*process_marker == 0) {
+    if (!process_is_set_up()) {
         if (process_generation == 0) {
             make_marker();
             process_generation = 1;
@@ -173,7 +182,7 @@ void process_set_up(void) {
         }
         process_id = getpid();
         locks_are_ours = false;
-        *process_marker = 1;
+        atomic_store(atomic_load(&process_marker), 1);
     }
     pthread_mutex_unlock(&setting_up);
     errno = saved_errno;
@@ -205,7 +214,7 @@ static __attribute__((constructor)) void loaded(void) {
 
 static __attribute__((destructor)) void exiting(void) {
     process_exiting = true;
-    if (*process_marker == 0) {
+    if (!process_is_set_up()) {
         /* Never used here. In a forked child of a user that is as it should be; else say so. */
         if (process_generation == 0 && dl_iterate_phdr(is_libpq, NULL))
             atomic_fetch_or(&recorder()->notes, LEDGER_NOTE_BYPASSED);

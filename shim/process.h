@@ -11,22 +11,33 @@
 #ifndef PQONE_PROCESS_H
 #define PQONE_PROCESS_H
 
+#include <pthread.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
-enum fork_side { FORK_PREPARE, FORK_PARENT, FORK_CHILD };
+/* FORK_UNPREPARED: a child that raw clone() made, where no handler took the locks before. */
+enum fork_side { FORK_PREPARE, FORK_PARENT, FORK_CHILD, FORK_UNPREPARED };
 
-extern volatile uint32_t *process_marker; /* 0 in a process that has not been set up since its fork */
-extern unsigned process_generation;       /* 1 in the first process, one more in each forked child */
-extern bool process_exiting;              /* the destructor ran: leave everything as it is */
+extern _Atomic(_Atomic uint32_t *) process_marker; /* at 0 in a process not set up since its fork */
+extern unsigned process_generation;                /* 1 in the first process, one more in each forked child */
+extern bool process_exiting;                       /* the destructor ran: leave everything as it is */
 
 /* Sets the process up at its first call, or again in a forked child. */
 void process_set_up(void);
 
+static inline bool process_is_set_up(void) {
+    _Atomic uint32_t *marker = atomic_load_explicit(&process_marker, memory_order_acquire);
+    return __builtin_expect(atomic_load_explicit(marker, memory_order_acquire) != 0, 1);
+}
+
 static inline void process_check(void) {
-    if (__builtin_expect(*process_marker == 0, 0))
+    if (!process_is_set_up())
         process_set_up();
 }
+
+/* What a fork does to a lock: taken before, given back on both sides, or made anew where it was not taken. */
+void process_fork_lock(pthread_mutex_t *lock, enum fork_side side);
 
 /* This thread's id, cached. */
 int process_thread(void);

@@ -54,6 +54,21 @@ struct server *server_new(struct libpq *libpq, struct set *set, PGconn *conn) {
     return server;
 }
 
+static void count(const struct server *server, bool opened) {
+    struct ledger_counters *counters = &recorder()->counters;
+    struct ledger_target *target = recorder_target_row(set_ledger_target(server->set));
+    if (opened) {
+        atomic_fetch_add(&counters->servers_opened, 1);
+        recorder_count_up(&counters->servers_alive, &counters->servers_alive_peak);
+        if (target)
+            recorder_count_up32(&target->servers, &target->servers_peak);
+    } else {
+        atomic_fetch_sub(&counters->servers_alive, 1);
+        if (target)
+            atomic_fetch_sub(&target->servers, 1);
+    }
+}
+
 void server_forget(struct server *server) {
     /* A signal handler of another thread may be sending its cancel right now; it takes milliseconds. What
      * comes later finds no key and does nothing. */
@@ -64,8 +79,10 @@ void server_forget(struct server *server) {
     }
     if (cancel)
         server->libpq->PQfreeCancel(cancel);
-    if (server->row)
+    if (server->row) {
+        count(server, false);
         recorder_server_close(server->row);
+    }
     server->row = NULL;
     claim_release(server->claim);
     server->claim = -1;
@@ -101,6 +118,7 @@ void server_established(struct server *server) {
     server->opened = recorder_now();
     server_used_now(server);
     server->row = recorder_server_open(libpq->PQbackendPID(server->conn), set_ledger_target(server->set));
+    count(server, true);
 }
 
 static void silent_receiver(void *argument, const PGresult *result) {
@@ -287,10 +305,5 @@ void server_dress(struct server *server, const struct handle *handle) {
 }
 
 void servers_fork(enum fork_side side) {
-    if (side == FORK_PREPARE)
-        pthread_mutex_lock(&lock);
-    else if (side == FORK_PARENT)
-        pthread_mutex_unlock(&lock);
-    else
-        pthread_mutex_init(&lock, NULL);
+    process_fork_lock(&lock, side);
 }

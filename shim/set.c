@@ -138,9 +138,6 @@ bool set_add_server(struct set *set, struct server *server) {
     }
     set->servers[set->open++] = server;
     server->state = SERVER_OPEN;
-    struct ledger_target *row = recorder_target_row(set->ledger_target);
-    if (row)
-        recorder_count_up32(&row->servers, &row->servers_peak);
     return true;
 }
 
@@ -149,9 +146,6 @@ void set_remove_server(struct set *set, struct server *server) {
         if (set->servers[i] != server)
             continue;
         set->servers[i] = set->servers[--set->open];
-        struct ledger_target *row = recorder_target_row(set->ledger_target);
-        if (row)
-            atomic_fetch_sub(&row->servers, 1);
         break;
     }
     server->state = SERVER_OWN;
@@ -237,19 +231,12 @@ void sets_walk(void (*visit)(struct set *, void *), void *context) {
 
 void sets_fork(enum fork_side side) {
     if (side == FORK_PREPARE)
-        pthread_mutex_lock(&registry);
+        process_fork_lock(&registry, side);
     for (struct set *set = sets; set; set = set->next) {
-        if (side == FORK_PREPARE)
-            pthread_mutex_lock(&set->lock);
-        else if (side == FORK_PARENT)
-            pthread_mutex_unlock(&set->lock);
-        else {
-            pthread_mutex_init(&set->lock, NULL);
+        process_fork_lock(&set->lock, side);
+        if (side == FORK_CHILD || side == FORK_UNPREPARED)
             pthread_cond_init(&set->first_changed, NULL);
-        }
     }
-    if (side == FORK_PARENT)
-        pthread_mutex_unlock(&registry);
-    else if (side == FORK_CHILD)
-        pthread_mutex_init(&registry, NULL);
+    if (side != FORK_PREPARE)
+        process_fork_lock(&registry, side);
 }

@@ -15,6 +15,7 @@ void reader_begin_statement(struct reader *reader) {
     struct token start = {reader->scanner.at, 0, TOKEN_START, {0, 0, 0}};
     reader->token = reader->previous = reader->before = reader->lead = start;
     reader->chain.count = 0;
+    reader->chain.last = NULL;
     reader->content = 0;
     reader->depth = 0;
     reader->name_follows = reader->update_seen = reader->closed_from_item = false;
@@ -95,13 +96,13 @@ static void follow_with_list(struct reader *reader) {
 
 static void extend_chain(struct reader *reader) {
     struct chain *chain = &reader->chain;
+    chain->last = reader->token.text;
     if (reader->previous.kind == TOKEN_DOT && reader_is_name(&reader->before) && chain->count > 0) {
         if (chain->count < 3)
             chain->parts[chain->count] = reader->token;
         chain->count++;
         return;
     }
-    chain->begin = reader->token.text;
     chain->parts[0] = reader->token;
     chain->count = 1;
     chain->before = reader->previous;
@@ -129,7 +130,9 @@ static void look_open(struct reader *reader) {
     if (reader_is_name(&reader->previous) && reader->content & CONTENT_CALLS) {
         const struct chain *chain = &reader->chain;
         const struct token *opener = &reader->previous;
-        if (chain->is_given) {
+        if (chain->last != reader->previous.text) {
+            /* The word was the statement's own (COPY, EXPLAIN ANALYZE), and never looked at. */
+        } else if (chain->is_given) {
             opener = &chain->before;
         } else if (chain->count > 3) {
             reader_pin(reader, PIN_FUNCTION, &reader->previous, &reader->previous);

@@ -24,7 +24,7 @@ enum content {
 
 /* A name in front of the current token: schema.name, with the two tokens before it. */
 struct chain {
-    const char *begin;
+    const char *last; /* where the last part stands; a word that nobody looked at has no chain */
     struct token parts[3];
     size_t count; /* more than 3: not a function's name */
     struct token before, earlier;

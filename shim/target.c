@@ -443,10 +443,5 @@ PGconn *request_start(struct libpq *libpq, const struct request *request) {
 }
 
 void targets_fork(enum fork_side side) {
-    if (side == FORK_PREPARE)
-        pthread_mutex_lock(&lock);
-    else if (side == FORK_PARENT)
-        pthread_mutex_unlock(&lock);
-    else
-        pthread_mutex_init(&lock, NULL);
+    process_fork_lock(&lock, side);
 }

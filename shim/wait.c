@@ -180,12 +180,7 @@ void wait_holders(struct set *set, char *text, size_t size) {
 }
 
 void waits_fork(enum fork_side side) {
-    if (side == FORK_PREPARE)
-        pthread_mutex_lock(&lock);
-    else if (side == FORK_PARENT)
-        pthread_mutex_unlock(&lock);
-    else {
-        pthread_mutex_init(&lock, NULL);
+    process_fork_lock(&lock, side);
+    if (side == FORK_CHILD || side == FORK_UNPREPARED)
         waiting = NULL; /* the threads that waited are not here */
-    }
 }

@@ -21,7 +21,7 @@
 #include "recorder.h"
 
 /* Frames of the shim between the exported wrapper and backtrace(); learnt, because each one costs. */
-enum { OWN_FRAMES_FIRST = 6, OWN_FRAMES_MAX = 24, TRACE_MAX = LEDGER_FRAMES + OWN_FRAMES_MAX };
+enum { OWN_FRAMES_FIRST = 2, OWN_FRAMES_MAX = 24, TRACE_MAX = LEDGER_FRAMES + OWN_FRAMES_MAX };
 static atomic_int own_frames = OWN_FRAMES_FIRST;
 
 /*

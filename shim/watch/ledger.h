@@ -30,6 +30,7 @@ enum {
     LEDGER_TARGETS = 64,
     LEDGER_HANDLES = 2048,
     LEDGER_SERVERS = 256,
+    LEDGER_PIN_REASONS = 32,
 };
 
 /* Where a table lies in the file. `used` only grows; a row below it may be free again (see its state). */
@@ -58,6 +59,7 @@ struct ledger_counters {
     _Atomic uint64_t pins, waits, wait_timeouts, over_cap, replaced_dead, misuse;
     _Atomic uint64_t handles_unlisted; /* alive but without a row: the table was full */
     _Atomic uint64_t calls_unlisted;   /* connects whose call site found no room */
+    _Atomic uint64_t pins_by_reason[LEDGER_PIN_REASONS]; /* by enum pin_reason */
 };
 
 /* Bits of ledger_header.notes: what the reader must say so that absence is not silent. */

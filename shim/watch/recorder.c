@@ -185,7 +185,7 @@ static void fill_header(struct image *image, struct counts counts) {
     copy_text(header->mode, sizeof header->mode, setting_mode_word(settings()->mode));
     if (readlink("/proc/self/exe", header->program, sizeof header->program - 1) < 0)
         header->program[0] = '\0';
-    atomic_thread_fence(memory_order_release);
+    atomic_exchange(&header->process_state, LEDGER_RUNNING); /* keeps the order of what is around it */
     memcpy(header->magic, LEDGER_MAGIC, sizeof header->magic);
 }
 
