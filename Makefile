@@ -45,9 +45,11 @@ help:
 	'B=dir builds elsewhere, WERROR=1 makes warnings errors, TESTS="real capacity/cap_of_one" runs only those,' \
 	'TRANSFER_SECONDS=60 makes the money transfer run for a minute.'
 
+visibility = hidden
+$(B)/tests/programs/%.o: visibility = default
 $(B)/%.o: %.c
 	@mkdir -p $(@D)
-	$(compile) -fPIC -fvisibility=hidden -c -o $@ $<
+	$(compile) -fPIC -fvisibility=$(visibility) -c -o $@ $<
 
 $(B)/libpqone.so: $(shim)
 	$(link) -shared -Wl,-soname,libpqone.so -Wl,--as-needed $(if $(SANITIZE),,-Wl,-z,defs) -o $@ $^ -ldl

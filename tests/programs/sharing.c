@@ -143,13 +143,13 @@ CASE(other_options, "", "other options are another target") {
     PQfinish(handle);
 }
 CASE(other_application, "", "another application_name is another target, and the server sees each") {
+    other_target("application_name=one", "application_name=two");
     PGconn *first = open_with("application_name=shop-front"),
            *second = open_with("application_name=shop-back");
     expect_text(ask(first, "SHOW application_name"), "shop-front");
     expect_text(ask(second, "SHOW application_name"), "shop-back");
     PQfinish(first);
     PQfinish(second);
-    other_target("application_name=one", "application_name=two");
 }
 CASE(other_password, "", "another password is another target, even where the server does not ask") {
     other_target("password=one", "password=two");
