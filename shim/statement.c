@@ -62,7 +62,7 @@ static void read_set(struct reader *reader) {
     if (reader_is(&first, WORD_LOCAL) && named) {
         if (is_setting(&second, "seed"))
             reader_pin(reader, PIN_CUSTOM_SETTING, &reader->lead, &second);
-        if (is_setting(&second, "search_path"))
+        if (is_setting(&second, "search_path") || is_setting(&second, "schema"))
             reader->content |= CONTENT_SEARCH_PATH;
         read_plain(reader, 0);
     } else if (reader_is(&first, WORD_TRANSACTION) &&

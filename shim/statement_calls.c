@@ -102,6 +102,10 @@ static bool is_name_here(const struct reader *reader, const struct chain *chain)
     }
 }
 
+/* Not seen here: `t.f` and `(t).f`, which call f(t) if t has no column f; to pin every qualified column
+ * would pin every query. The functions of pg_catalog that matter pin by their mere name (REFUSED in
+ * functions.def), so what remains is a function of the user's, with a row as its argument, named like a
+ * column. */
 bool call_is_call(const struct reader *reader) {
     const struct chain *chain = &reader->chain;
     if (is_name_here(reader, chain))

@@ -53,8 +53,8 @@ static const char *skip_literal(const char *at, const char *end) {
         return scanner_skip_dollar_quote(at, end);
     if (byte == '$' || (byte >= '0' && byte <= '9')) {
         /* A letter and a quote right behind a number may be the prefix of a string. */
-        for (at++; scanner_continues_word((unsigned char)*at) && *at != '$'; at++)
-            if (at[1] == '\'' && !(*at >= '0' && *at <= '9'))
+        for (at++; (scanner_continues_word((unsigned char)*at) && *at != '$') || *at == '.'; at++)
+            if (at[1] == '\'' && scanner_begins_word((unsigned char)*at))
                 return at;
     }
     return at;

@@ -114,13 +114,11 @@ static void extend_chain(struct reader *reader) {
         chain->count = 4; /* (expression).name and the like: the qualified name is not all of it */
 }
 
-static bool allowed(const struct reader *reader) {
+/* Does the call need no pin (any more)? A refused function has had its own already. */
+static bool is_settled(const struct reader *reader) {
     const struct chain *chain = &reader->chain;
-    const struct token *last = &chain->parts[chain->count - 1];
-    if (chain->count == 1 && last->word.flags & WORD_IS_HARMLESS)
-        return true;
-    if (chain->count == 2 && last->word.flags & WORD_IS_HARMLESS &&
-        chain->parts[0].word.id == WORD_PG_CATALOG)
+    unsigned known = chain->parts[chain->count - 1].word.flags & (WORD_IS_HARMLESS | WORD_IS_REFUSED);
+    if (known && (chain->count == 1 || (chain->count == 2 && chain->parts[0].word.id == WORD_PG_CATALOG)))
         return true;
     return call_is_safe(chain, reader->reading->safe_functions);
 }
@@ -138,7 +136,7 @@ static void look_open(struct reader *reader) {
             reader_pin(reader, PIN_FUNCTION, &reader->previous, &reader->previous);
         } else if (call_is_call(reader)) {
             opener = &chain->before;
-            if (reader->previous.word.id != WORD_SET_CONFIG && !allowed(reader))
+            if (!is_settled(reader))
                 reader_pin(reader, PIN_FUNCTION, &chain->parts[0], &reader->previous);
         }
         from_item =
@@ -277,17 +275,18 @@ static void look_definition_word(struct reader *reader) {
     }
 }
 
-/* SET LOCAL search_path: with pg_temp in front a CREATE TABLE outlives the transaction as a temporary one,
- * with pg_catalog not in front the allow-list means other functions. */
+/* SET LOCAL search_path: with pg_temp in front a CREATE TABLE outlives the transaction as a temporary one;
+ * with pg_catalog not in front the names of the allow-list mean other functions. Text that is not plain
+ * could hold either. */
 static void look_search_path(struct reader *reader) {
     const struct token *token = &reader->token;
     if (token->kind != TOKEN_STRING && !reader_is_name(token))
         return;
-    for (size_t i = 0; i + 3 <= token->length; i++)
-        if (strncasecmp(token->text + i, "pg_", 3) == 0)
-            reader_pin(reader, PIN_TEMPORARY, &reader->lead, &reader->lead);
-    bool prefixed = token->kind == TOKEN_STRING && token->text[0] != '\'';
-    if (prefixed || (token->kind == TOKEN_STRING && memchr(token->text + 1, '\'', token->length - 2)))
+    bool plain = token->kind != TOKEN_STRING ||
+                 (token->text[0] == '\'' && !memchr(token->text + 1, '\'', token->length - 2));
+    for (size_t i = 0; plain && i + 3 <= token->length; i++)
+        plain = strncasecmp(token->text + i, "pg_", 3) != 0;
+    if (!plain)
         reader_pin(reader, PIN_TEMPORARY, &reader->lead, &reader->lead);
 }
 

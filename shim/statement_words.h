@@ -159,8 +159,6 @@ enum word_id {
     WORD_PG_CATALOG,
     WORD_PG_SETTINGS,
     WORD_SAMPLER,
-    WORD_SEED,
-    WORD_SEARCH_PATH,
     WORD_SET_CONFIG,
     WORD_OTHER
 };
