@@ -46,7 +46,7 @@ help:
 	'TRANSFER_SECONDS=60 makes the money transfer run for a minute.'
 
 visibility = hidden
-$(B)/tests/programs/%.o: visibility = default
+$(B)/tests/%.o: visibility = default
 $(B)/%.o: %.c
 	@mkdir -p $(@D)
 	$(compile) -fPIC -fvisibility=$(visibility) -c -o $@ $<
@@ -62,7 +62,7 @@ $(B)/pqone: $(cli) $(B)/engine.a
 	$(link) -o $@ $^ -ldw -lelf -ljansson -ldl
 
 $(B)/unit: $(unit) $(filter-out %/main.o,$(cli)) $(B)/engine.a
-	$(link) -o $@ $^ -lcriterion -ldw -lelf -ljansson -ldl
+	$(link) -rdynamic -o $@ $^ -lcriterion -ldw -lelf -ljansson -ldl
 
 # -rdynamic: a log line without launcher names functions by what dladdr knows.
 $(B)/programs/%: $(B)/tests/programs/%.o $(call objects,tests/programs/case/*.c)
@@ -87,7 +87,7 @@ $(B)/fake/libpq.so.5: $(B)/tests/fake/libpq.o
 	$(link) -shared -Wl,-soname,libpq.so.5 -o $@ $^
 $(B)/tests/fake/future.o: tests/fake/libpq.c
 	@mkdir -p $(@D)
-	$(compile) -DFUTURE -fPIC -fvisibility=hidden -c -o $@ $<
+	$(compile) -DFUTURE -fPIC -c -o $@ $<
 $(B)/fake/future/libpq.so.5: $(B)/tests/fake/future.o
 	@mkdir -p $(@D)
 	$(link) -shared -Wl,-soname,libpq.so.5 -o $@ $^
@@ -108,7 +108,7 @@ test:
 unit:
 	@tests/install-needs build test
 	@$(MAKE) $(B)/unit
-	@$(B)/unit
+	@timeout --foreground 300 $(B)/unit
 
 demo:
 	@tests/install-needs build demo
