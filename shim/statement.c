@@ -376,6 +376,8 @@ static bool is_control(enum word_id id) {
 /* The statement whose first word (or parenthesis) is the current token. */
 static void judge_lead(struct reader *reader) {
     reader->lead = reader->token;
+    if (!reader_is_name(&reader->token))
+        reader->lead.length = 0; /* a culprit is shown, and this may be a literal */
     if (reader->token.kind == TOKEN_OPEN) {
         read_query(reader, 0);
         return;
