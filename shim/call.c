@@ -23,7 +23,7 @@ static bool is_on_stack(const struct call *call, const struct call *now) {
  * one else gets it. */
 static void abandon(struct handle *handle) {
     struct server *server = lease_held(handle);
-    handle->call = NULL;
+    atomic_store_explicit(&handle->call, NULL, memory_order_relaxed);
     if (server && server->state != SERVER_OWN)
         lease_pin(handle, server, PIN_ABANDONED, NULL);
 }
@@ -85,9 +85,9 @@ static void busy_ends(struct handle *handle) {
 static PGconn *enter(struct call *call, struct handle *handle, struct server *server) {
     call->here = CALL_HERE;
     call->handle = handle;
-    call->outer = handle->call;
+    call->outer = atomic_load_explicit(&handle->call, memory_order_relaxed);
     call->server = server;
-    handle->call = call;
+    atomic_store_explicit(&handle->call, call, memory_order_relaxed);
     handle->speaks = false;
     struct ledger_handle *row = handle->row;
     atomic_store_explicit(&row->last_used_monotonic, recorder_now(), memory_order_relaxed);
@@ -98,7 +98,8 @@ static PGconn *enter(struct call *call, struct handle *handle, struct server *se
 
 PGconn *call_begin(struct call *call, struct handle *handle, enum pin_reason pin, const char *query) {
     struct verdict verdict = {.reason = PIN_NONE};
-    if (__builtin_expect(handle->call != NULL, 0) && !is_on_stack(handle->call, call))
+    struct call *outer = atomic_load_explicit(&handle->call, memory_order_relaxed);
+    if (__builtin_expect(outer != NULL, 0) && !is_on_stack(outer, call))
         abandon(handle);
     handle->speaks = true;
     if (__builtin_expect(handle->refused, 0))
@@ -124,7 +125,8 @@ PGconn *call_begin(struct call *call, struct handle *handle, enum pin_reason pin
 }
 
 PGconn *call_begin_held(struct call *call, struct handle *handle) {
-    if (__builtin_expect(handle->call != NULL, 0) && !is_on_stack(handle->call, call))
+    struct call *outer = atomic_load_explicit(&handle->call, memory_order_relaxed);
+    if (__builtin_expect(outer != NULL, 0) && !is_on_stack(outer, call))
         abandon(handle);
     struct server *server = lease_held(handle);
     if (!server || (__builtin_expect(server->forked || server->generation != process_generation, 0) &&
@@ -163,7 +165,7 @@ void call_end(struct call *call) {
     struct server *server = call->server;
     struct libpq *libpq = handle->libpq;
     call->here = 0;
-    handle->call = call->outer;
+    atomic_store_explicit(&handle->call, call->outer, memory_order_relaxed);
     if (call->outer)
         return;
     PGTransactionStatusType status = libpq->PQtransactionStatus(server->conn);

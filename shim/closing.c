@@ -75,7 +75,8 @@ void close_handle(struct handle *handle) {
     if (!handle_retire(handle))
         return; /* another thread finished it in the same moment */
     struct server *server = lease_held(handle);
-    if (handle->call && handle->call->here == CALL_HERE && (uintptr_t)handle->call > (uintptr_t)&server) {
+    struct call *call = atomic_load(&handle->call);
+    if (call && call->here == CALL_HERE && (uintptr_t)call > (uintptr_t)&server) {
         atomic_fetch_add(&recorder()->counters.misuse, 1);
         log_event(LOG_MISUSE, handle->site, 2,
                   "PQfinish inside a callback of a call on the same handle, for %s: the connection is left "

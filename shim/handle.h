@@ -51,7 +51,7 @@ struct handle {
     struct handle *next, *previous;  /* in set->handles */
     _Atomic(struct server *) server; /* used last; held if the server's lease says so (lease.h) */
     struct identity *identity;       /* what it was told of the server; NULL if it never connected */
-    struct call *call;               /* innermost call in progress */
+    _Atomic(struct call *) call;     /* innermost call in progress */
     _Atomic uint32_t pin;            /* enum pin_reason */
     enum taint taint;                /* of the session that it has pinned */
     ConnStatusType status;           /* while it holds no lease */

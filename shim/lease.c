@@ -13,6 +13,9 @@
 #include "watch/call_site.h"
 #include "watch/log.h"
 
+/* What a caller has the time for: nothing, the end of a cleaning, or everything that can help. */
+enum patience { NONE, CLEANING, ALL };
+
 static uint64_t number_of(const struct handle *handle) {
     return atomic_load_explicit(&handle->number, memory_order_relaxed);
 }
@@ -208,7 +211,7 @@ static struct server *go_over_the_cap(struct set *set, struct handle *handle, en
 }
 
 /* Under the set lock, throughout but for sleeps and connects. NULL: the handle's message says why. */
-static struct server *find(struct set *set, struct handle *handle, bool patient) {
+static struct server *find(struct set *set, struct handle *handle, enum patience patience) {
     struct waiter *waiter = NULL;
     struct server *server = NULL;
     int64_t deadline = recorder_now() + settings()->wait_timeout;
@@ -218,13 +221,13 @@ static struct server *find(struct set *set, struct handle *handle, bool patient)
         struct server *cleaning = take_cleaning(set);
         if (cleaning) {
             pthread_mutex_unlock(&set->lock);
-            enum settle settled = server_settle(cleaning, patient ? INT64_C(200000000) : 0);
+            enum settle settled = server_settle(cleaning, patience == NONE ? 0 : INT64_C(200000000));
             lease_settled(cleaning, settled);
             pthread_mutex_lock(&set->lock);
             if (settled != SETTLE_LATER)
                 continue;
         }
-        if (!patient)
+        if (patience != ALL)
             return NULL;
         enum growth outcome = GROWTH_REFUSED;
         if (may_grow(set)) {
@@ -261,12 +264,12 @@ static struct server *find(struct set *set, struct handle *handle, bool patient)
     return server;
 }
 
-static struct server *take_slowly(struct handle *handle, bool patient) {
+static struct server *take_slowly(struct handle *handle, enum patience patience) {
     struct set *set = handle->set;
     for (;;) {
         pthread_mutex_lock(&set->lock);
         unsigned open = set->open;
-        struct server *server = find(set, handle, patient);
+        struct server *server = find(set, handle, patience);
         bool needs_a_housekeeper = set->open > open && set->open > 1;
         pthread_mutex_unlock(&set->lock);
         if (needs_a_housekeeper)
@@ -280,7 +283,7 @@ static struct server *take_slowly(struct handle *handle, bool patient) {
 }
 
 /* A connection that was open at a fork: ours only if no relative has used it since. */
-static struct server *take_inherited(struct handle *handle, struct server *server, bool patient) {
+static struct server *take_inherited(struct handle *handle, struct server *server, enum patience patience) {
     if (claim_try(server->claim)) {
         if (server->generation != process_generation) {
             server->generation = process_generation;
@@ -293,7 +296,7 @@ static struct server *take_inherited(struct handle *handle, struct server *serve
                 "pqone: this connection was inherited over fork and process %d uses it; connect again in "
                 "this process\n",
                 claim_holder(server->claim));
-    if (patient) {
+    if (patience == ALL) {
         char place[16];
         atomic_fetch_add(&recorder()->counters.misuse, 1);
         log_event(
@@ -305,14 +308,14 @@ static struct server *take_inherited(struct handle *handle, struct server *serve
     return NULL;
 }
 
-static struct server *take(struct handle *handle, bool patient) {
+static struct server *take(struct handle *handle, enum patience patience) {
     struct server *server = atomic_load_explicit(&handle->server, memory_order_relaxed);
     if (server) {
         uint64_t number = number_of(handle),
                  lease = atomic_load_explicit(&server->lease, memory_order_acquire);
         if (lease == LEASE_TAKEN(number)) {
             if (__builtin_expect(server->forked || server->generation != process_generation, 0))
-                return take_inherited(handle, server, patient);
+                return take_inherited(handle, server, patience);
             hold(handle, server);
             return server;
         }
@@ -329,11 +332,11 @@ static struct server *take(struct handle *handle, bool patient) {
                 return server;
         }
     }
-    return take_slowly(handle, patient);
+    return take_slowly(handle, patience);
 }
 
 struct server *lease_take(struct handle *handle) {
-    return take(handle, true);
+    return take(handle, ALL);
 }
 
 struct server *lease_try(struct handle *handle) {

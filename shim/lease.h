@@ -27,8 +27,10 @@ static inline struct server *lease_held(const struct handle *handle) {
  * one that comes free. NULL: none to be had; the handle's error message says why. Blocks. */
 struct server *lease_take(struct handle *handle);
 
-/* As lease_take(), without waiting, growing or an error message. */
+/* As lease_take(), without waiting for anybody, growing or an error message. lease_try() does not block;
+ * lease_try_cleaned() gives a connection that is just being made new the moment that takes. */
 struct server *lease_try(struct handle *handle);
+struct server *lease_try_cleaned(struct handle *handle);
 
 /* Gives a clean, idle connection back, with the bias to the handle. */
 void lease_release(struct handle *handle, struct server *server);

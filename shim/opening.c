@@ -64,18 +64,12 @@ static struct handle *new_handle(struct libpq *libpq, struct set *set, uint32_t 
     return handle;
 }
 
-static void take_defaults(struct handle *handle, PGconn *conn) {
-    handle->manners.processor = handle->libpq->PQsetNoticeProcessor(conn, NULL, NULL);
-    handle->manners.receiver = handle->libpq->PQsetNoticeReceiver(conn, NULL, NULL);
-}
-
 /* Makes the handle the holder of a PGconn of its own. False: no memory. */
 static struct server *give_own(struct handle *handle, PGconn *conn) {
     struct server *server = server_new(handle->libpq, handle->set, conn);
     if (!server)
         return NULL;
     uint64_t number = atomic_load(&handle->number);
-    take_defaults(handle, conn);
     server->dressed = number;
     atomic_store(&server->lease, LEASE_TAKEN(number));
     atomic_store(&handle->server, server);
@@ -265,7 +259,7 @@ static PGconn *give_up(struct handle *handle) {
 static PGconn *open_blocking(struct handle *handle, const struct request *request) {
     struct set *set = handle->set;
     if (may_reuse(set) && settings()->mode == MODE_SESSION) {
-        struct server *server = lease_try(handle);
+        struct server *server = lease_try_cleaned(handle);
         if (server) {
             set_add_handle(set, handle);
             count_in(handle, false);

@@ -153,7 +153,7 @@ static void adopt_set(struct set *set, void *context) {
 /* The child's first call: nothing of the parent's is used any more, but what a handle has to itself. */
 static void adopt(void) {
     if (!locks_are_ours) { /* a raw clone(): no handler ran */
-        watch_fork_child();
+        watch_fork_unprepared();
         pass_on(FORK_UNPREPARED);
         sets_walk(mark_as_forked, NULL);
     }
@@ -188,16 +188,20 @@ void process_set_up(void) {
     errno = saved_errno;
 }
 
-/* Idle sessions end with Terminate, and so do those of handles that the program never finished; one that a
- * call is inside of is left to its thread. */
+/* Idle sessions end with Terminate, and so do those that the exiting thread used last. Threads that go on
+ * meanwhile find nothing idle any more, and keep what they hold to the end. */
 static void say_goodbye(struct set *set, void *context) {
     (void)context;
-    for (unsigned i = 0; i < set->open; i++)
-        if (!(atomic_load(&set->servers[i]->lease) & 1))
-            server_say_goodbye(set->servers[i]);
+    for (unsigned i = 0; i < set->open; i++) {
+        struct server *server = set->servers[i];
+        uint64_t lease = atomic_load(&server->lease);
+        if (!(lease & 1) && atomic_compare_exchange_strong(&server->lease, &lease, LEASE_ENGINE))
+            server_say_goodbye(server);
+    }
     for (struct handle *handle = set->handles; handle; handle = handle->next) {
         struct server *server = lease_held(handle);
-        if (server && !handle->call && handle->libpq->PQstatus(server->conn) == CONNECTION_OK)
+        if (server && atomic_load(&server->holder) == process_thread() && !atomic_load(&handle->call) &&
+            handle->libpq->PQstatus(server->conn) == CONNECTION_OK)
             server_say_goodbye(server);
     }
 }

@@ -144,6 +144,16 @@ static bool describe(struct libpq *libpq, void *connect_function, char *unknown,
     return libpq->path != NULL;
 }
 
+/* libpq's own notice functions, as any PGconn has them; this one is refused before it touches the network. */
+static void take_notice_defaults(struct libpq *libpq) {
+    PGconn *conn = libpq->PQconnectStart("host=a,b hostaddr=c");
+    if (!conn)
+        return;
+    libpq->default_processor = libpq->PQsetNoticeProcessor(conn, NULL, NULL);
+    libpq->default_receiver = libpq->PQsetNoticeReceiver(conn, NULL, NULL);
+    libpq->PQfinish(conn);
+}
+
 static void say_what_is_unknown(const struct libpq *libpq, const char *names) {
     atomic_fetch_or(&recorder()->notes, LEDGER_NOTE_UNKNOWN_EXPORTS);
     log_event(LOG_UNWATCHED, UINT32_MAX, 0,
@@ -158,6 +168,7 @@ static struct libpq *copy_with(void *connect_function) {
     char unknown[256];
     if (libpq || !describe(&fresh, connect_function, unknown, sizeof unknown))
         return libpq;
+    take_notice_defaults(&fresh);
     pthread_mutex_lock(&lock);
     unsigned count = atomic_load(&copy_count);
     libpq = published(connect_function);

@@ -21,7 +21,7 @@ struct libpq {
     /* It exports PQ* or lo_* functions that the table does not know. They would be handed our handles and
      * crash, so its callers get real pointers, and are only watched. */
     bool has_unknown_calls;
-    PQnoticeReceiver default_receiver; /* libpq's own, as a new PGconn has them; set at the first connect */
+    PQnoticeReceiver default_receiver; /* libpq's own, as a new PGconn has them */
     PQnoticeProcessor default_processor;
 
 #define CALL(class, pin, return_type, name, parameters, arguments, otherwise) __typeof__(&name) name;

@@ -106,10 +106,6 @@ void server_established(struct server *server) {
         server->socket_device = status.st_dev;
         server->socket_inode = status.st_ino;
     }
-    if (!libpq->default_receiver) {
-        libpq->default_processor = libpq->PQsetNoticeProcessor(server->conn, NULL, NULL);
-        libpq->default_receiver = libpq->PQsetNoticeReceiver(server->conn, NULL, NULL);
-    }
     atomic_store(&server->cancel, libpq->PQgetCancel(server->conn));
     atomic_store(&server->cancelled, false);
     server->forked = false;

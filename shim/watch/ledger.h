@@ -57,8 +57,8 @@ struct ledger_counters {
     _Atomic uint64_t servers_opened, servers_alive, servers_alive_peak;
     _Atomic uint64_t statements;
     _Atomic uint64_t pins, waits, wait_timeouts, over_cap, replaced_dead, misuse;
-    _Atomic uint64_t handles_unlisted; /* alive but without a row: the table was full */
-    _Atomic uint64_t calls_unlisted;   /* connects whose call site found no room */
+    _Atomic uint64_t handles_unlisted;                   /* alive but without a row: the table was full */
+    _Atomic uint64_t calls_unlisted;                     /* connects whose call site found no room */
     _Atomic uint64_t pins_by_reason[LEDGER_PIN_REASONS]; /* by enum pin_reason */
 };
 

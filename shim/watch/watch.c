@@ -8,9 +8,11 @@
 
 #include "recorder.h"
 
-/* Error-checking, so that a fork in a signal handler sees that its own thread holds the lock. */
-static pthread_mutex_t locks[WATCH_LOCKS] = {PTHREAD_ERRORCHECK_MUTEX_INITIALIZER_NP,
-                                             PTHREAD_ERRORCHECK_MUTEX_INITIALIZER_NP};
+static pthread_mutex_t locks[WATCH_LOCKS] = {PTHREAD_MUTEX_INITIALIZER, PTHREAD_MUTEX_INITIALIZER};
+
+/* A fork in a signal handler may come while its own thread is in here: then there is nothing to take, and
+ * both sides give the lock back when the handler returns. */
+static _Thread_local bool inside[WATCH_LOCKS];
 
 /* Of the forking thread: two threads may be on their way into fork at once. */
 static _Thread_local bool taken[WATCH_LOCKS];
@@ -18,16 +20,21 @@ static _Thread_local int forking_pid;
 
 void watch_lock(enum watch_lock which) {
     pthread_mutex_lock(&locks[which]);
+    inside[which] = true;
 }
 
 void watch_unlock(enum watch_lock which) {
+    inside[which] = false;
     pthread_mutex_unlock(&locks[which]);
 }
 
 void watch_fork_prepare(void) {
     forking_pid = getpid();
-    for (int i = 0; i < WATCH_LOCKS; i++)
-        taken[i] = pthread_mutex_lock(&locks[i]) == 0;
+    for (int i = 0; i < WATCH_LOCKS; i++) {
+        taken[i] = !inside[i];
+        if (taken[i])
+            pthread_mutex_lock(&locks[i]);
+    }
 }
 
 void watch_fork_parent(void) {
@@ -36,9 +43,13 @@ void watch_fork_parent(void) {
             pthread_mutex_unlock(&locks[i]);
 }
 
-/* Not unlocked: an error-checking mutex remembers its owner's thread id, and the child's is another. */
 void watch_fork_child(void) {
-    for (int i = 0; i < WATCH_LOCKS; i++)
-        locks[i] = (pthread_mutex_t)PTHREAD_ERRORCHECK_MUTEX_INITIALIZER_NP;
+    watch_fork_parent();
     recorder_after_fork(forking_pid);
+}
+
+void watch_fork_unprepared(void) {
+    for (int i = 0; i < WATCH_LOCKS; i++)
+        pthread_mutex_init(&locks[i], NULL);
+    recorder_after_fork(getppid());
 }

@@ -21,4 +21,7 @@ void watch_fork_prepare(void);
 void watch_fork_parent(void);
 void watch_fork_child(void);
 
+/* In a child that raw clone() made: no handler took anything. */
+void watch_fork_unprepared(void);
+
 #endif
