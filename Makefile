@@ -26,6 +26,7 @@ plain := $(addprefix $(B)/programs/plain/,never forget static whole)
 fakes := $(patsubst tests/fake/%.c,$(B)/fake/%,$(wildcard tests/fake/call*.c)) $(B)/fake/libpq.so.5 \
 	$(B)/fake/future/libpq.so.5
 demo := $(addprefix $(B)/demo/,host pages sampler)
+bench := $(addprefix $(B)/bench/,client singleton starts)
 sources = $(shell find shim tests demo -name '*.[ch]')
 
 all: $(B)/libpqone.so $(B)/pqone
@@ -98,6 +99,13 @@ $(B)/demo/%: demo/%.c
 	@mkdir -p $(@D)
 	$(compile) -rdynamic -o $@ $< -lpq -ldl
 
+$(B)/bench/singleton: tests/bench/client.c
+	@mkdir -p $(@D)
+	$(compile) -DSINGLETON -o $@ $< -lpq
+$(B)/bench/%: tests/bench/%.c
+	@mkdir -p $(@D)
+	$(compile) -o $@ $< -lpq
+
 test-programs: all $(programs) $(plain) $(fakes)
 
 test:
@@ -117,7 +125,7 @@ demo:
 
 bench:
 	@tests/install-needs build test bench
-	@$(MAKE) all
+	@$(MAKE) -s all $(bench)
 	@B=$(B) tests/bench/run
 
 asan tsan: SHORT ?= 1
