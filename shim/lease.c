@@ -340,7 +340,11 @@ struct server *lease_take(struct handle *handle) {
 }
 
 struct server *lease_try(struct handle *handle) {
-    return take(handle, false);
+    return take(handle, NONE);
+}
+
+struct server *lease_try_cleaned(struct handle *handle) {
+    return take(handle, CLEANING);
 }
 
 void lease_release(struct handle *handle, struct server *server) {
