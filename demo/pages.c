@@ -7,7 +7,7 @@
 #include <string.h>
 #include <time.h>
 
-enum { ROUTES = 30, WORKERS = 12, REQUESTS = 1200, SHOWN = 2 };
+enum { ROUTES = 30, WORKERS = 12, REQUESTS = 600, SHOWN = 2 };
 
 struct route {
     pthread_mutex_t lock;
