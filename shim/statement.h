@@ -18,7 +18,8 @@
 struct reading {
     bool standard_conforming_strings;
     bool backslash_safe_encoding; /* false for SJIS, BIG5, GBK, UHC, GB18030, JOHAB */
-    char *const *safe_functions;  /* PQONE_SAFE_FUNCTIONS: lower case, `*` is a wildcard; may be NULL */
+    char *const *safe_functions;  /* PQONE_SAFE_FUNCTIONS: lower case, `*` is a wildcard; may be NULL; the
+                                     list stays as it is while the pointer does */
 };
 
 /* What else a caller must know of the text; bits of verdict.traits. */

@@ -2,6 +2,7 @@
 #include "statement_words.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <string.h>
 
 #include "pin.h"
@@ -34,11 +35,18 @@ static struct slot {
     const char *text;
 } slots[SLOTS];
 static pthread_once_t built = PTHREAD_ONCE_INIT;
+static atomic_bool is_built; /* spares the call */
 
 static inline uint64_t eight(const char *text) {
     uint64_t bytes;
     memcpy(&bytes, text, sizeof bytes);
     return bytes | UINT64_C(0x2020202020202020); /* so that case does not matter; all else may collide */
+}
+
+static inline uint64_t four(const char *text) {
+    uint32_t bytes;
+    memcpy(&bytes, text, sizeof bytes);
+    return bytes | UINT32_C(0x20202020);
 }
 
 /* Never reads a byte for each letter: words are most of what there is to read. */
@@ -48,9 +56,12 @@ static inline uint32_t hash_of(const char *text, size_t length) {
         first = eight(text);
         middle = eight(text + length / 2 - 4);
         last = eight(text + length - 8);
-    } else {
-        for (size_t i = 0; i < length; i++)
-            first = first << 8 | (unsigned char)(text[i] | 0x20);
+    } else if (length >= 4) {
+        first = four(text);
+        last = four(text + length - 4);
+    } else if (length > 0) {
+        first = (uint64_t)(text[0] | 0x20) | (uint64_t)(text[length / 2] | 0x20) << 8 |
+                (uint64_t)(text[length - 1] | 0x20) << 16;
     }
     uint64_t mixed = (first + (middle << 7) + (last << 23) + length) * UINT64_C(0x9e3779b97f4a7c15);
     mixed ^= (last ^ middle >> 9) * UINT64_C(0xc2b2ae3d27d4eb4f);
@@ -60,11 +71,18 @@ static inline uint32_t hash_of(const char *text, size_t length) {
 static bool same(const char *ours, const char *theirs, size_t length, bool exact) {
     if (exact)
         return memcmp(ours, theirs, length) == 0;
-    for (size_t i = 0; i < length; i++) {
-        unsigned char c = (unsigned char)theirs[i];
-        if ((c >= 'A' && c <= 'Z' ? c | 0x20 : c) != (unsigned char)ours[i])
-            return false;
+    /* Among the bytes of words, or-ing 0x20 joins nothing but a letter's two cases. */
+    if (length >= 8) {
+        for (size_t i = 0; i + 8 < length; i += 8)
+            if (eight(ours + i) != eight(theirs + i))
+                return false;
+        return eight(ours + length - 8) == eight(theirs + length - 8);
     }
+    if (length >= 4)
+        return four(ours) == four(theirs) && four(ours + length - 4) == four(theirs + length - 4);
+    for (size_t i = 0; i < length; i++)
+        if (ours[i] != (theirs[i] | 0x20))
+            return false;
     return true;
 }
 
@@ -94,10 +112,12 @@ static void build(void) {
     for (const char *name = function_names; *name; name += strlen(name) + 1)
         add(name + 1, *name == '+' ? (struct word){WORD_NONE, WORD_IS_HARMLESS, PIN_NONE}
                                    : (struct word){WORD_NONE, WORD_IS_REFUSED, PIN_FUNCTION});
+    atomic_store_explicit(&is_built, true, memory_order_release);
 }
 
 struct word word_find(const char *text, size_t length, bool exact) {
-    pthread_once(&built, build);
+    if (!atomic_load_explicit(&is_built, memory_order_acquire))
+        pthread_once(&built, build);
     if (length == 0 || length > LONGEST)
         return (struct word){0, 0, 0};
     struct slot *slot = slot_of(text, length, hash_of(text, length), exact);

@@ -423,6 +423,20 @@ Test(statement, settings_and_encodings_decide_what_is_readable) {
           {"SELECT 1 -- \x83", PIN_UNREADABLE, X, W}, {"SET x = '\xe9'", PIN_UNREADABLE, X, W});
 }
 
+/* Texts that were judged before are remembered; length, place and reading alike must not confuse them. */
+Test(statement, a_verdict_belongs_to_its_text_and_reading) {
+    struct reading old = plain, with_safe = plain;
+    old.standard_conforming_strings = false;
+    with_safe.safe_functions = safe;
+    for (int round = 0; round < 3; round++) {
+        JUDGE(&plain, {"SELECT 'a\\b'", PIN_NONE, U, 0}, {"SELECT app.f(1)", PIN_FUNCTION, X, 0},
+              {"SELECT app.f(1)", PIN_FUNCTION, X, 0}, {"SELECT now(1)", PIN_NONE, U, 0},
+              {"SELECT noo(1)", PIN_FUNCTION, X, 0}, {"SELECT now(1)", PIN_NONE, U, 0});
+        JUDGE(&old, {"SELECT 'a\\b'", PIN_UNREADABLE, X, W});
+        JUDGE(&with_safe, {"SELECT app.f(1)", PIN_NONE, U, 0}, {"SELECT app.f(1)", PIN_NONE, U, 0});
+    }
+}
+
 Test(statement, deep_nesting_pins_rather_than_guesses) {
     char sql[4096] = "SELECT ";
     for (int i = 0; i < 70; i++)
