@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "lease.h"
@@ -46,6 +47,29 @@ static struct reading reading_of(const struct handle *handle, const struct serve
     return reading;
 }
 
+static char **harmless_slot(struct handle *handle, const char *query) {
+    unsigned first = (unsigned char)query[0];
+    return &handle->harmless[(first ^ first >> 2) % HARMLESS_KNOWN];
+}
+
+/* Only of a session as the server gave it, so that the text is read as it was then. */
+static struct verdict judge(struct handle *handle, const struct server *held, const char *query) {
+    char **known = harmless_slot(handle, query);
+    bool as_given = atomic_load_explicit(&handle->pin, memory_order_relaxed) == PIN_NONE && handle->identity;
+    if (as_given && *known && strcmp(*known, query) == 0)
+        return (struct verdict){.reason = PIN_NONE};
+    struct reading reading = reading_of(handle, held);
+    struct verdict verdict = statement_judge(query, &reading);
+    size_t length = strnlen(query, HARMLESS_LONGEST);
+    if (as_given && verdict.reason == PIN_NONE && length < HARMLESS_LONGEST &&
+        !(verdict.traits & (STATEMENT_DATABASE_DDL | STATEMENT_DISCARD_ALL))) {
+        char *text = realloc(*known, length + 1);
+        if (text)
+            *known = memcpy(text, query, length + 1);
+    }
+    return verdict;
+}
+
 static void pin_for(struct handle *handle, struct server *server, enum pin_reason reason, const char *query,
                     const struct verdict *verdict) {
     char outline[OUTLINE], what[OUTLINE + 80];
@@ -67,7 +91,7 @@ static void pin_for(struct handle *handle, struct server *server, enum pin_reaso
 
 static void busy_begins(struct handle *handle) {
     struct ledger_header *ledger = recorder();
-    struct ledger_target *row = recorder_target_row(set_ledger_target(handle->set));
+    struct ledger_target *row = handle->set->row;
     handle->busy = true;
     recorder_count_up(&ledger->counters.busy, &ledger->counters.busy_peak);
     if (row)
@@ -75,7 +99,7 @@ static void busy_begins(struct handle *handle) {
 }
 
 static void busy_ends(struct handle *handle) {
-    struct ledger_target *row = recorder_target_row(set_ledger_target(handle->set));
+    struct ledger_target *row = handle->set->row;
     handle->busy = false;
     atomic_fetch_sub_explicit(&recorder()->counters.busy, 1, memory_order_relaxed);
     if (row)
@@ -90,7 +114,7 @@ static PGconn *enter(struct call *call, struct handle *handle, struct server *se
     atomic_store_explicit(&handle->call, call, memory_order_relaxed);
     handle->speaks = false;
     struct ledger_handle *row = handle->row;
-    atomic_store_explicit(&row->last_used_monotonic, recorder_now(), memory_order_relaxed);
+    atomic_store_explicit(&row->last_used_monotonic, handle->now, memory_order_relaxed);
     if (!handle->busy)
         busy_begins(handle);
     return server->conn;
@@ -102,12 +126,12 @@ PGconn *call_begin(struct call *call, struct handle *handle, enum pin_reason pin
     if (__builtin_expect(outer != NULL, 0) && !is_on_stack(outer, call))
         abandon(handle);
     handle->speaks = true;
+    handle->now = recorder_now();
     if (__builtin_expect(handle->refused, 0))
         return NULL;
     struct server *held = lease_held(handle);
     if (query && !(held && held->state == SERVER_OWN)) {
-        struct reading reading = reading_of(handle, held);
-        verdict = statement_judge(query, &reading);
+        verdict = judge(handle, held, query);
         if (pin == PIN_NONE)
             pin = verdict.reason;
         if (__builtin_expect((verdict.traits & STATEMENT_DATABASE_DDL) != 0, 0))
@@ -133,6 +157,7 @@ PGconn *call_begin_held(struct call *call, struct handle *handle) {
                     !(server = lease_take(handle))))
         return NULL;
     call->discard_all = false;
+    handle->now = recorder_now();
     return enter(call, handle, server);
 }
 

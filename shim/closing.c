@@ -56,7 +56,7 @@ void close_lease(struct handle *handle, struct server *server) {
 static void count_out(struct handle *handle) {
     struct ledger_header *ledger = recorder();
     struct ledger_site *site = recorder_site(handle->site);
-    struct ledger_target *target = recorder_target_row(set_ledger_target(handle->set));
+    struct ledger_target *target = handle->set->row;
     atomic_fetch_add(&ledger->counters.handles_finished, 1);
     atomic_fetch_sub(&ledger->counters.handles_alive, 1);
     if (site)

@@ -325,7 +325,7 @@ static struct server *take(struct handle *handle, enum patience patience) {
             if (__builtin_expect(server->forked, 0))
                 claim_try(server->claim);
             if (__builtin_expect(server->dressed == number && !handle->restyle &&
-                                     server_unused_for(server) < LEASE_FRESH,
+                                     handle->now - server_last_used(server) < LEASE_FRESH,
                                  1))
                 return server;
             if (lease_prepare(handle, server))

@@ -28,7 +28,7 @@ static bool may_reuse(const struct set *set) {
 
 static void count_in(struct handle *handle, bool failed) {
     struct ledger_header *ledger = recorder();
-    struct ledger_target *target = recorder_target_row(set_ledger_target(handle->set));
+    struct ledger_target *target = handle->set->row;
     struct ledger_site *site = recorder_site(handle->site);
     atomic_fetch_add(&ledger->counters.handles_opened, 1);
     recorder_count_up(&ledger->counters.handles_alive, &ledger->counters.handles_alive_peak);
@@ -105,7 +105,7 @@ static bool is_duplicate(struct set *set, struct duplicate *duplicate) {
 /* Counts and logs a duplicate; true if the connect is to fail. */
 static bool report_duplicate(struct set *set, const struct duplicate *duplicate, uint32_t site) {
     struct ledger_site *row = recorder_site(site);
-    struct ledger_target *target = recorder_target_row(set_ledger_target(set));
+    struct ledger_target *target = set->row;
     enum on_duplicate wish = settings()->on_duplicate;
     char nth[16], here[16], there[16], how[64];
     atomic_fetch_add(&recorder()->counters.duplicates, 1);

@@ -31,8 +31,9 @@ static bool locks_are_ours;                                    /* the atfork han
 static int process_id;
 
 int process_thread(void) {
-    static _Thread_local int id;
-    static _Thread_local unsigned known_at;
+    /* The shim is there from the start, so its thread-locals need no look-up. */
+    static _Thread_local int id __attribute__((tls_model("initial-exec")));
+    static _Thread_local unsigned known_at __attribute__((tls_model("initial-exec")));
     if (__builtin_expect(known_at != process_generation + 1, 0)) {
         id = (int)syscall(SYS_gettid);
         known_at = process_generation + 1;
@@ -136,7 +137,7 @@ static void adopt_set(struct set *set, void *context) {
     set->waiters = set->last_waiter = NULL;
     atomic_store(&set->waiting, 0);
     set->refused_until = 0;
-    set->ledger_target = recorder_target(set_name(set));
+    set_enter_in_ledger(set);
     disinherit(set);
     for (struct handle *handle = set->handles; handle; handle = handle->next) {
         struct server *server = lease_held(handle);

@@ -28,7 +28,7 @@ static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* a leaf: the loader's
 static struct libpq copies[COPIES];
 static _Atomic unsigned copy_count;
 static struct caller callers[CALLERS];
-static _Atomic(struct libpq *) global_copy;
+_Atomic(struct libpq *) libpq_global;
 
 static const char *const known_names[] = {
 #define CALL(class, pin, return_type, name, parameters, arguments, otherwise) #name,
@@ -210,7 +210,7 @@ static struct libpq *find_copy(struct link_map *map) {
     void *connect_function = dlsym(RTLD_NEXT, "PQconnectdb");
     if (connect_function) {
         struct libpq *libpq = copy_with(connect_function);
-        atomic_store(&global_copy, libpq);
+        atomic_store(&libpq_global, libpq);
         return libpq;
     }
     struct dl_find_object own;
@@ -231,10 +231,8 @@ static struct libpq *find_copy(struct link_map *map) {
     return connect_function ? copy_with(connect_function) : NULL;
 }
 
-struct libpq *libpq_of(const void *caller) {
-    struct libpq *libpq = atomic_load_explicit(&global_copy, memory_order_acquire);
-    if (libpq)
-        return libpq;
+struct libpq *libpq_look_up(const void *caller) {
+    struct libpq *libpq;
     struct dl_find_object object;
     struct link_map *map = NULL;
     if (_dl_find_object((void *)(uintptr_t)caller, &object) == 0)

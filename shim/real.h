@@ -9,6 +9,7 @@
 #ifndef PQONE_REAL_H
 #define PQONE_REAL_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -35,9 +36,15 @@ struct libpq {
     __typeof__(&PQresultStatus) PQresultStatus;
 };
 
+extern _Atomic(struct libpq *) libpq_global; /* what the global scope offers, once that is known */
+struct libpq *libpq_look_up(const void *caller);
+
 /* The copy that the code at `caller` is bound to. NULL if no libpq is loaded, which a caller of libpq's
  * functions cannot see. A function that this copy is too old to have returns 0 or NULL. Thread-safe. */
-struct libpq *libpq_of(const void *caller);
+static inline struct libpq *libpq_of(const void *caller) {
+    struct libpq *libpq = atomic_load_explicit(&libpq_global, memory_order_acquire);
+    return __builtin_expect(libpq != NULL, 1) ? libpq : libpq_look_up(caller);
+}
 
 /* Does `caller` lie in a copy of libpq? Its own inner calls (PQping to PQconnectStart) come through the
  * same symbols as the program's, and must get the real thing. Call after libpq_of(caller). */

@@ -56,7 +56,7 @@ struct server *server_new(struct libpq *libpq, struct set *set, PGconn *conn) {
 
 static void count(const struct server *server, bool opened) {
     struct ledger_counters *counters = &recorder()->counters;
-    struct ledger_target *target = recorder_target_row(set_ledger_target(server->set));
+    struct ledger_target *target = server->set->row;
     if (opened) {
         atomic_fetch_add(&counters->servers_opened, 1);
         recorder_count_up(&counters->servers_alive, &counters->servers_alive_peak);

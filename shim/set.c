@@ -11,6 +11,11 @@
 static pthread_mutex_t registry = PTHREAD_MUTEX_INITIALIZER; /* guards `sets` and every references count */
 static struct set *sets;
 
+void set_enter_in_ledger(struct set *set) {
+    set->ledger_target = recorder_target(set_name(set));
+    set->row = recorder_target_row(set->ledger_target);
+}
+
 static struct set *set_new(struct libpq *libpq, struct target *target) {
     struct set *set = calloc(1, sizeof *set);
     if (!set)
@@ -20,7 +25,7 @@ static struct set *set_new(struct libpq *libpq, struct target *target) {
     set->libpq = libpq;
     set->target = target;
     set->references = 1;
-    set->ledger_target = recorder_target(set_name(set));
+    set_enter_in_ledger(set);
     return set;
 }
 

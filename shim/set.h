@@ -32,12 +32,16 @@ struct set {
     int64_t refused_until; /* the server said 53300: no use asking again before this */
     int64_t idle_since;    /* the last handle was finished; 0 while there are handles */
     uint32_t ledger_target;
+    struct ledger_target *row; /* that one; NULL if the ledger's table is full */
 };
 
 /* The set of a target, made if there is none; the target reference goes over to it. A NULL target gives a
  * set of its own each time. NULL when memory is short. Give back with set_put(). */
 struct set *set_get(struct libpq *libpq, struct target *target);
 void set_put(struct set *set);
+
+/* Finds the set's row in the ledger: at first, and again in a forked child. */
+void set_enter_in_ledger(struct set *set);
 
 /* user@host:port/dbname */
 const char *set_name(const struct set *set);
