@@ -4,7 +4,6 @@
 
 #include <errno.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "lease.h"
@@ -45,29 +44,6 @@ static struct reading reading_of(const struct handle *handle, const struct serve
         reading.backslash_safe_encoding = handle->identity->backslash_safe_encoding;
     }
     return reading;
-}
-
-static char **harmless_slot(struct handle *handle, const char *query) {
-    unsigned first = (unsigned char)query[0];
-    return &handle->harmless[(first ^ first >> 2) % HARMLESS_KNOWN];
-}
-
-/* Only of a session as the server gave it, so that the text is read as it was then. */
-static struct verdict judge(struct handle *handle, const struct server *held, const char *query) {
-    char **known = harmless_slot(handle, query);
-    bool as_given = atomic_load_explicit(&handle->pin, memory_order_relaxed) == PIN_NONE && handle->identity;
-    if (as_given && *known && strcmp(*known, query) == 0)
-        return (struct verdict){.reason = PIN_NONE};
-    struct reading reading = reading_of(handle, held);
-    struct verdict verdict = statement_judge(query, &reading);
-    size_t length = strnlen(query, HARMLESS_LONGEST);
-    if (as_given && verdict.reason == PIN_NONE && length < HARMLESS_LONGEST &&
-        !(verdict.traits & (STATEMENT_DATABASE_DDL | STATEMENT_DISCARD_ALL))) {
-        char *text = realloc(*known, length + 1);
-        if (text)
-            *known = memcpy(text, query, length + 1);
-    }
-    return verdict;
 }
 
 static void pin_for(struct handle *handle, struct server *server, enum pin_reason reason, const char *query,
@@ -131,7 +107,8 @@ PGconn *call_begin(struct call *call, struct handle *handle, enum pin_reason pin
         return NULL;
     struct server *held = lease_held(handle);
     if (query && !(held && held->state == SERVER_OWN)) {
-        verdict = judge(handle, held, query);
+        struct reading reading = reading_of(handle, held);
+        verdict = statement_judge(query, &reading);
         if (pin == PIN_NONE)
             pin = verdict.reason;
         if (__builtin_expect((verdict.traits & STATEMENT_DATABASE_DDL) != 0, 0))

@@ -108,8 +108,6 @@ bool handle_retire(struct handle *handle) {
 
 void handle_free(struct handle *handle) {
     free(handle->error);
-    for (int i = 0; i < HARMLESS_KNOWN; i++)
-        free(handle->harmless[i]);
     while (handle->parameters) {
         struct parameter *parameter = handle->parameters;
         handle->parameters = parameter->next;

@@ -44,9 +44,6 @@ struct parameter {
     char name[];
 };
 
-/* Statements of this handle that were read and found harmless; most programs say few things often. */
-enum { HARMLESS_KNOWN = 4, HARMLESS_LONGEST = 160 };
-
 struct handle {
     _Atomic uint64_t number; /* 1 for the first of the process; 0 while this memory is free */
     struct libpq *libpq;
@@ -67,7 +64,6 @@ struct handle {
     char *error; /* error message while it holds no lease, or of ours; size bytes */
     size_t error_size;
     struct parameter *parameters; /* values that PQparameterStatus returned and so must keep */
-    char *harmless[HARMLESS_KNOWN];
     int64_t now; /* when its last call began */
     uint32_t site;
     int64_t opened;
