@@ -120,7 +120,10 @@ static void read_explain(struct reader *reader) {
            reader_is(&reader->token, WORD_VERBOSE))
         if (!reader_advance(reader))
             return;
-    judge_lead(reader);
+    if (reader_is(&reader->token, WORD_EXPLAIN))
+        pin_lead(reader, PIN_STATEMENT); /* an error there, and endless recursion here */
+    else
+        judge_lead(reader);
 }
 
 /* COPY table (columns) FROM takes defaults for the columns that are not named. */

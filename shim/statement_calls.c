@@ -190,6 +190,8 @@ static bool skip_value(struct scanner *rest, bool search_path) {
     size_t depth = 0, tokens = 0;
     for (;; tokens++) {
         struct token token = scanner_next(rest);
+        if (tokens > 64) /* nested ones would make this quadratic */
+            return false;
         if (token.kind == TOKEN_END || token.kind == TOKEN_SEMICOLON || token.kind == TOKEN_UNREADABLE)
             return false;
         if (token.kind == TOKEN_COMMA && depth == 0)

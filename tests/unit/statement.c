@@ -1,7 +1,7 @@
 /* statement.c: the judge's verdicts and the outlines, one row a case. A row that says NONE claims that a
  * session is left as it was; a wrong one mixes sessions. */
 #include <criterion/criterion.h>
-#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "statement.h"
@@ -447,6 +447,17 @@ Test(statement, deep_nesting_pins_rather_than_guesses) {
     cr_expect(statement_judge(sql, &plain).reason == PIN_FUNCTION);
     cr_expect(statement_judge(strstr(sql, "WITH") - 40, &plain).reason == PIN_NONE);
     cr_expect(statement_judge(NULL, &plain).reason == PIN_NONE);
+
+    enum { REPEATS = 500000, WORD = 8 };
+    char *many = malloc(REPEATS * WORD + 1);
+    cr_assert(many);
+    for (int i = 0; i < REPEATS; i++)
+        memcpy(many + i * WORD, "explain ", WORD);
+    many[REPEATS * WORD] = 0;
+    cr_expect(statement_judge(many, &plain).reason == PIN_STATEMENT);
+    memset(many, '(', REPEATS * WORD);
+    cr_expect(statement_judge(many, &plain).reason == PIN_NONE);
+    free(many);
 }
 
 Test(statement, culprits_are_words_and_never_literals) {
