@@ -171,12 +171,20 @@ static void do_count(char **words) {
     close_one(conn);
 }
 
-/* Duplicates for the same counters. */
+/* Duplicates for the same counters, with nothing asked and with a query. */
 static void do_count_duplicates(char **words) {
     PGconn *kept = open_one();
     ask(kept, "SELECT 1");
     for (int i = atoi(words[0]); i > 0; i--)
         duplicate_once(NULL);
+    close_one(kept);
+}
+
+static void do_count_reconnects(char **words) {
+    PGconn *kept = open_one();
+    ask(kept, "SELECT 1");
+    for (int i = atoi(words[0]); i > 0; i--)
+        reconnect_once(NULL);
     close_one(kept);
 }
 
@@ -258,7 +266,7 @@ static const struct {
     {"query", do_query, 1},         {"duplicate", do_duplicate, 1},
     {"answers", do_answers, 2},     {"count", do_count, 2},
     {"threads", do_threads, 2},     {"count_duplicates", do_count_duplicates, 1},
-    {"memory", do_memory, 1},
+    {"memory", do_memory, 1},       {"count_reconnects", do_count_reconnects, 1},
 };
 
 /* As deep in functions as programs are, so that as many frames are captured as are asked for. */

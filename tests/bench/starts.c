@@ -1,4 +1,6 @@
-/* starts.c: starts PROGRAM again and again for SECONDS, with this environment; prints nanoseconds per start.
+/*
+ * starts.c: starts PROGRAM again and again for SECONDS, in turns as it is and preloaded with LIBRARY.
+ * Prints the median nanoseconds of a start as it is, and those that a preloaded one takes more.
  */
 #include <spawn.h>
 #include <stdint.h>
@@ -6,6 +8,8 @@
 #include <stdlib.h>
 #include <sys/wait.h>
 #include <time.h>
+
+enum { STARTS_MAX = 10000 };
 
 extern char **environ;
 
@@ -15,26 +19,45 @@ static int64_t now(void) {
     return time.tv_sec * INT64_C(1000000000) + time.tv_nsec;
 }
 
-int main(int count, char **words) {
-    if (count != 4) {
-        fprintf(stderr, "usage: starts SECONDS PRELOAD PROGRAM\n");
+static int64_t start(char *path) {
+    char *program[] = {path, NULL};
+    int64_t began = now();
+    pid_t child;
+    int status;
+    if (posix_spawn(&child, path, NULL, NULL, program, environ) != 0 || waitpid(child, &status, 0) != child ||
+        status != 0) {
+        fprintf(stderr, "%s could not be run\n", path);
+        exit(1);
+    }
+    return now() - began;
+}
+
+static int by_size(const void *one, const void *other) {
+    int64_t a = *(const int64_t *)one, b = *(const int64_t *)other;
+    return (a > b) - (a < b);
+}
+
+static int64_t median(int64_t *times, int count) {
+    qsort(times, (size_t)count, sizeof *times, by_size);
+    return times[count / 2];
+}
+
+int main(int words_given, char **words) {
+    static int64_t bare[STARTS_MAX], preloaded[STARTS_MAX];
+    int count = 0;
+    if (words_given != 4) {
+        fprintf(stderr, "usage: starts SECONDS LIBRARY PROGRAM\n");
         return 2;
     }
-    /* Set here and not for this program, which is not what is measured. */
-    if (words[2][0])
-        setenv("LD_PRELOAD", words[2], 1);
-    char *program[] = {words[3], NULL};
-    int64_t start = now(), end = start + (int64_t)(atof(words[1]) * 1e9), time, starts = 0;
+    int64_t end = now() + (int64_t)(atof(words[1]) * 1e9);
     do {
-        pid_t child;
-        int status;
-        if (posix_spawn(&child, words[3], NULL, NULL, program, environ) != 0 ||
-            waitpid(child, &status, 0) != child || status != 0) {
-            fprintf(stderr, "%s could not be run\n", words[3]);
-            return 1;
-        }
-        starts++;
-    } while ((time = now()) < end);
-    printf("%.3f\n", (double)(time - start) / (double)starts);
+        bare[count] = start(words[3]);
+        /* Set here and not for this program, which is not what is measured. */
+        setenv("LD_PRELOAD", words[2], 1);
+        preloaded[count++] = start(words[3]);
+        unsetenv("LD_PRELOAD");
+    } while (now() < end && count < STARTS_MAX);
+    int64_t as_it_is = median(bare, count);
+    printf("%lld %lld\n", (long long)as_it_is, (long long)(median(preloaded, count) - as_it_is));
     return 0;
 }
