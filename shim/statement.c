@@ -55,13 +55,26 @@ static void read_setting(struct reader *reader) {
     reader_rest(reader);
 }
 
+/* A setting of no module springs into being at the first SET, and even SET LOCAL leaves it defined. */
+static bool names_custom_setting(struct scanner rest) {
+    for (;;) {
+        struct token token = scanner_next(&rest);
+        if (token.kind == TOKEN_DOT || (token.kind == TOKEN_QUOTED && memchr(token.text, '.', token.length)))
+            return true;
+        if (!reader_is_name(&token) || reader_is(&token, WORD_TO))
+            return false;
+    }
+}
+
 /* `SET local.x = 1` sets a custom setting of the session, so the word alone is not enough. */
 static void read_set(struct reader *reader) {
     struct scanner rest = reader->scanner;
     struct token first = scanner_next(&rest), second = scanner_next(&rest);
     bool named = reader_is_name(&second) && !reader_is(&second, WORD_TO);
     if (reader_is(&first, WORD_LOCAL) && named) {
-        if (is_setting(&second, "seed"))
+        rest = reader->scanner;
+        scanner_next(&rest);
+        if (is_setting(&second, "seed") || names_custom_setting(rest))
             reader_pin(reader, PIN_CUSTOM_SETTING, &reader->lead, &second);
         if (is_setting(&second, "search_path") || is_setting(&second, "schema"))
             reader->content |= CONTENT_SEARCH_PATH;

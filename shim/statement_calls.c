@@ -207,8 +207,9 @@ static bool skip_value(struct scanner *rest, bool search_path) {
 
 bool call_is_local_setting(struct scanner rest) {
     struct token name = scanner_next(&rest);
-    /* Assigning seed seeds the generator at once, and no rollback takes that back. */
-    if (!is_plain(&name) || holds(&name, "seed") || scanner_next(&rest).kind != TOKEN_COMMA)
+    /* Assigning seed seeds the generator at once, and a name with a dot stays defined: no rollback helps. */
+    if (!is_plain(&name) || holds(&name, "seed") || holds(&name, ".") ||
+        scanner_next(&rest).kind != TOKEN_COMMA)
         return false;
     if (!skip_value(&rest, holds(&name, "search_path")))
         return false;
