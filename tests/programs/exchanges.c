@@ -41,7 +41,7 @@ CASE(asynchronous, "",
         expect_number(PQsendQuery(handles[0], "SELECT 10; SELECT 11"), 1);
         expect_number(PQsendQuery(handles[1], "SELECT 20; SELECT 21"), 1);
         for (int i = 1; i >= 0; i--) {
-            char wanted[8];
+            char wanted[16];
             for (int part = 0; part < 2; part++) {
                 double deadline = seconds_now() + 10;
                 while (PQisBusy(handles[i]) && seconds_now() < deadline) {

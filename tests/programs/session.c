@@ -145,7 +145,7 @@ CASE(cursor_fetch, "", "held cursors of one name move independently") {
     ask(first, "BEGIN; DECLARE c CURSOR WITH HOLD FOR SELECT generate_series(1, 9); COMMIT");
     ask(second, "BEGIN; DECLARE c CURSOR WITH HOLD FOR SELECT generate_series(101, 109); COMMIT");
     for (int i = 1; i <= 3; i++) {
-        char one[8], two[8];
+        char one[16], two[16];
         snprintf(one, sizeof one, "%d", i);
         snprintf(two, sizeof two, "%d", 100 + i);
         expect_text(ask(first, "FETCH c"), one);
