@@ -39,6 +39,7 @@ help:
 	'make demo            three scenes, each without and with the shim; installs what it needs' \
 	'make bench           direct, singleton, pqone and PgBouncer in turns, as ratios' \
 	'make asan tsan       units and C programs under the address, undefined and thread sanitizers' \
+	'make fuzz            the fuzzers of everything that parses, FUZZ_SECONDS=10 each' \
 	'make format lint     lay out the sources; check layout, and build with clang, warnings as errors' \
 	'make install         PREFIX=/usr/local DESTDIR=; make uninstall takes it away again' \
 	'make clean           removes build/' \
@@ -138,6 +139,16 @@ tsan:
 sanitized: all $(B)/unit test-programs
 	@B=$(B) SANITIZE=$(SANITIZE) tests/suite $(TESTS)
 
+fuzzers := $(patsubst tests/fuzz/%.c,$(B)/fuzzers/%,$(wildcard tests/fuzz/*.c))
+fuzz:
+	@tests/install-needs build lint
+	@$(MAKE) B=$(B)/fuzz CC=clang SANITIZE=fuzzer-no-link,address,undefined fuzz-all
+fuzz-all: $(fuzzers)
+	@for one in $^; do echo "$$one"; $$one -max_total_time=$${FUZZ_SECONDS:-10} -print_final_stats=0 2>&1 | tail -n 3; done
+$(B)/fuzzers/%: $(B)/tests/fuzz/%.o $(filter-out %/main.o,$(cli)) $(B)/engine.a
+	@mkdir -p $(@D)
+	$(link) -fsanitize=fuzzer -o $@ $^ -ldw -lelf -ljansson -ldl
+
 format:
 	clang-format -i $(sources)
 
@@ -170,5 +181,5 @@ clean:
 	rm -rf $(B)
 
 -include $(shim:.o=.d) $(cli:.o=.d) $(unit:.o=.d) $(wildcard $(B)/tests/*/*.d $(B)/tests/*/*/*.d)
-.PHONY: all help test-programs test unit demo bench asan tsan sanitized format lint install uninstall clean
+.PHONY: all help test-programs test unit demo bench asan tsan sanitized fuzz fuzz-all format lint install uninstall clean
 .SECONDARY:

@@ -1,4 +1,5 @@
-/* forget.c: opens three handles at two places, finishes one, and ends as asked: exit, _exit, kill, segv, wait. */
+/* forget.c: opens three handles at two places, finishes one, and ends as asked: exit, _exit, kill, segv,
+ * wait. */
 #include <libpq-fe.h>
 #include <signal.h>
 #include <stdio.h>
