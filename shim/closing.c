@@ -59,6 +59,7 @@ static void count_out(struct handle *handle) {
     struct ledger_target *target = handle->set->row;
     atomic_fetch_add(&ledger->counters.handles_finished, 1);
     atomic_fetch_sub(&ledger->counters.handles_alive, 1);
+    atomic_fetch_add(&ledger->counters.statements, atomic_load(&handle->row->statements));
     if (site)
         atomic_fetch_add(&site->finished, 1);
     if (target)

@@ -223,6 +223,20 @@ static const char *program_name(const struct ledger_header *header) {
     return *name ? name : "unknown program";
 }
 
+static void put_pins(const struct block *block) {
+    const char *between = "        by reason: ";
+    put_places(block, "pins, by the place that opened the handle", pins_of, NULL);
+    for (uint32_t reason = 0; reason < PIN_REASONS; reason++) {
+        uint64_t count = block->ledger->header.counters.pins_by_reason[reason];
+        if (count == 0)
+            continue;
+        fprintf(block->out, "%s%" PRIu64 " %s", between, count, pin_row(reason)->word);
+        between = ", ";
+    }
+    if (between[0] == ',')
+        fputc('\n', block->out);
+}
+
 static void put_block(const struct block *block) {
     const struct ledger_header *header = &block->ledger->header;
     fprintf(block->out, "%spqone[%d] %s:%s ", block->bold, (int)header->pid, program_name(header),
@@ -238,7 +252,7 @@ static void put_block(const struct block *block) {
                block->findings->fate == FATE_ALIVE ? "not finished yet"
                                                    : "unfinished, by the place that opened them",
                unfinished_of, put_unfinished);
-    put_places(block, "pins, by the place that opened the handle", pins_of, NULL);
+    put_pins(block);
     put_events(block);
 }
 

@@ -39,6 +39,14 @@ static json_t *moment(const struct ledger *ledger, int64_t monotonic) {
                      (double)findings_span(ledger->header.opened_monotonic, monotonic) / 1e9);
 }
 
+/* The counter has those of finished handles, a row those of its own. */
+static uint64_t statements_of(const struct ledger *ledger) {
+    uint64_t statements = ledger->header.counters.statements;
+    for (uint32_t i = 0; i < ledger->handle_count; i++)
+        statements += ledger->handles[i].statements;
+    return statements;
+}
+
 static json_t *counters_of(const struct ledger *ledger) {
     const struct ledger_counters *counters = &ledger->header.counters;
     json_t *object = json_object();
@@ -54,7 +62,7 @@ static json_t *counters_of(const struct ledger *ledger) {
     COUNTER(servers_opened);
     COUNTER(servers_alive);
     COUNTER(servers_alive_peak);
-    COUNTER(statements);
+    put(object, "statements", number(statements_of(ledger)));
     COUNTER(pins);
     COUNTER(waits);
     COUNTER(wait_timeouts);
@@ -64,6 +72,14 @@ static json_t *counters_of(const struct ledger *ledger) {
     COUNTER(handles_unlisted);
     COUNTER(calls_unlisted);
 #undef COUNTER
+    return object;
+}
+
+static json_t *pins_of(const struct ledger *ledger) {
+    json_t *object = json_object();
+    for (uint32_t reason = 0; reason < PIN_REASONS; reason++)
+        if (ledger->header.counters.pins_by_reason[reason])
+            put(object, pin_row(reason)->word, number(ledger->header.counters.pins_by_reason[reason]));
     return object;
 }
 
@@ -191,6 +207,7 @@ static json_t *process_of(const struct ledger *ledger, const struct findings *fi
     put(object, "connections_needed", number(findings->needed));
     put(object, "unfinished", number(findings->unfinished));
     put(object, "counters", counters_of(ledger));
+    put(object, "pins_by_reason", pins_of(ledger));
     put(object, "targets", targets_of(ledger));
     put(object, "sites", sites_of(ledger, symbols));
     put(object, "handles", unfinished_of(ledger));
