@@ -64,7 +64,7 @@ CASE(mode_session, "PQONE_MODE=session PQONE_LINGER=1min",
 CASE(duplicate_fails, "PQONE_ON_DUPLICATE=fail",
      "ON_DUPLICATE=fail: a CONNECTION_BAD handle with a clear message") {
     PGconn *first = open_handle(), *second = PQconnectdb("dbname=shop user=app");
-    if (sharing()) {
+    if (shimmed()) {
         expect_number(PQstatus(second), CONNECTION_BAD);
         expect_part(PQerrorMessage(second), "duplicate");
         PQfinish(second);
@@ -91,7 +91,7 @@ CASE(duplicate_aborts, "PQONE_ON_DUPLICATE=abort",
         PQfinish(second);
         _exit(0);
     }
-    expect_number(child_status(child), sharing() ? 128 + SIGABRT : 0);
+    expect_number(child_status(child), shimmed() ? 128 + SIGABRT : 0);
 }
 CASE(duplicate_ignored, "PQONE_ON_DUPLICATE=ignore", "ON_DUPLICATE=ignore: shared, and not a word of it") {
     PGconn *first = open_handle(), *second = open_handle();
