@@ -3,6 +3,7 @@
 
 #include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -145,7 +146,7 @@ CASE(request_cancel, "", "PQrequestCancel ends its handle's query") {
     PQfinish(handle);
 }
 
-static volatile int stop;
+static atomic_bool stop;
 static void *cancel_all_the_time(void *cancel) {
     while (!stop) {
         char problem[256];

@@ -3,6 +3,7 @@
 
 #include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -189,7 +190,7 @@ CASE(spawned, "",
     PQfinish(handle);
 }
 
-static volatile int stop;
+static atomic_bool stop;
 static void *query_on(void *unused) {
     PGconn *handle = open_handle();
     while (!stop)
