@@ -64,7 +64,7 @@ struct handle {
     char *error; /* error message while it holds no lease, or of ours; size bytes */
     size_t error_size;
     struct parameter *parameters; /* values that PQparameterStatus returned and so must keep */
-    int64_t now; /* when its last call began */
+    int64_t now;                  /* when its last call began */
     uint32_t site;
     int64_t opened;
     struct ledger_handle *row;

@@ -158,16 +158,22 @@ static void fill(char *sql, size_t size) {
     sql[size] = '\0';
 }
 
-/* For counters of instructions and system calls: so many queries of so many bytes. */
+/* For counters of instructions and system calls: so many queries of so many bytes, always the same text or,
+ * `new`, a literal that changes each time. */
 static void do_count(char **words) {
-    char sql[TEXT_MAX];
+    char sql[TEXT_MAX], *literal;
     size_t size = (size_t)atoi(words[1]);
     if (size < 8 || size >= sizeof sql)
         exit(2);
     fill(sql, size);
+    literal = strcmp(words[2], "new") == 0 ? strstr(sql, "Text") : NULL;
     PGconn *conn = open_one();
-    for (int i = atoi(words[0]); i > 0; i--)
+    for (int i = atoi(words[0]); i > 0; i--) {
+        if (literal)
+            for (int digit = 0, rest = i; digit < 4; digit++, rest /= 10)
+                literal[digit] = (char)('0' + rest % 10);
         ask(conn, sql);
+    }
     close_one(conn);
 }
 
@@ -264,7 +270,7 @@ static const struct {
 } works[] = {
     {"reconnect", do_reconnect, 1}, {"reconnect_alone", do_reconnect_alone, 1},
     {"query", do_query, 1},         {"duplicate", do_duplicate, 1},
-    {"answers", do_answers, 2},     {"count", do_count, 2},
+    {"answers", do_answers, 2},     {"count", do_count, 3},
     {"threads", do_threads, 2},     {"count_duplicates", do_count_duplicates, 1},
     {"memory", do_memory, 1},       {"count_reconnects", do_count_reconnects, 1},
 };
