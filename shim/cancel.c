@@ -5,7 +5,7 @@
 
 EXPORT PGcancel *PQgetCancel(PGconn *conn) {
     struct handle *handle = handle_of((const PGconn **)&conn, "PQgetCancel");
-    return handle ? (PGcancel *)canceller_new(handle) : libpq_of(CALLER)->PQgetCancel(conn);
+    return handle ? (PGcancel *)canceller_if_open(handle) : libpq_of(CALLER)->PQgetCancel(conn);
 }
 
 EXPORT void PQfreeCancel(PGcancel *cancel) {
@@ -25,8 +25,8 @@ EXPORT int PQrequestCancel(PGconn *conn) {
     struct handle *handle = handle_of((const PGconn **)&conn, "PQrequestCancel");
     if (!handle)
         return libpq_of(CALLER)->PQrequestCancel(conn);
-    char error[256] = "out of memory";
-    struct canceller *canceller = canceller_new(handle);
+    char error[256] = "PQrequestCancel() -- connection is not open\n";
+    struct canceller *canceller = canceller_if_open(handle);
     int result = canceller ? canceller_fire(canceller, error, sizeof error) : 0;
     if (canceller)
         canceller_free(canceller);

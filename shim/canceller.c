@@ -14,8 +14,9 @@ struct canceller {
     struct handle *handle;
     uint64_t number; /* the handle's; its memory may serve another by now */
     struct libpq *libpq;
-    PGcancelConn *real; /* 17: the cancel that was fired last */
+    PGcancelConn *real; /* 17: the cancel that was fired last; it has its own status and message */
     ConnStatusType status;
+    char *problem;
     int idle_pair[2]; /* 17: something to wait on when there was nothing to cancel; 0 until asked for */
     struct canceller *next_free;
 };
@@ -53,7 +54,16 @@ static void add_block(void) {
     atomic_store(&block_count, count + 1);
 }
 
+/* As libpq asks it of the socket. */
+static bool is_open(const struct handle *handle) {
+    const struct server *server = lease_held(handle);
+    if (server)
+        return handle->libpq->PQsocket(server->conn) >= 0;
+    return handle->status == CONNECTION_OK || handle->opening;
+}
+
 struct canceller *canceller_new(struct handle *handle) {
+    static char not_open[] = "connection not open\n";
     pthread_mutex_lock(&lock);
     if (!free_list)
         add_block();
@@ -63,11 +73,17 @@ struct canceller *canceller_new(struct handle *handle) {
     pthread_mutex_unlock(&lock);
     if (!canceller)
         return NULL;
+    bool open = is_open(handle);
     *canceller = (struct canceller){.handle = handle,
                                     .number = atomic_load(&handle->number),
                                     .libpq = handle->libpq,
-                                    .status = CONNECTION_BAD};
+                                    .status = open ? CONNECTION_ALLOCATED : CONNECTION_BAD,
+                                    .problem = open ? NULL : not_open};
     return canceller;
+}
+
+struct canceller *canceller_if_open(struct handle *handle) {
+    return is_open(handle) ? canceller_new(handle) : NULL;
 }
 
 void canceller_free(struct canceller *canceller) {
@@ -116,21 +132,34 @@ int canceller_fire(struct canceller *canceller, char *error, int size) {
     return result;
 }
 
-/* libpq's own cancel for the connection that is aimed at, or NULL. */
+/* libpq refuses what was started already, and so do we where there is nothing of libpq's to ask. */
+static bool is_fresh(struct canceller *canceller) {
+    static char in_use[] = "cancel request is already being sent on this connection\n";
+    if (canceller->status == CONNECTION_ALLOCATED)
+        return true;
+    if (canceller->status != CONNECTION_BAD)
+        canceller->problem = in_use;
+    canceller->status = CONNECTION_BAD;
+    return false;
+}
+
+/* The connection that is aimed at, with libpq's own cancel for it, or NULL. */
 static struct server *prepare_real(struct canceller *canceller) {
-    struct libpq *libpq = canceller->libpq;
-    canceller_reset(canceller);
     struct server *server = aim(canceller);
     if (!server) {
         canceller->status = CONNECTION_OK;
         return NULL;
     }
-    canceller->real = libpq->PQcancelCreate(server->conn);
+    canceller->real = canceller->libpq->PQcancelCreate(server->conn);
     atomic_store(&server->cancelled, true);
     return server;
 }
 
 int canceller_blocking(struct canceller *canceller) {
+    if (canceller->real)
+        return canceller->libpq->PQcancelBlocking(canceller->real);
+    if (!is_fresh(canceller))
+        return 0;
     struct server *server = prepare_real(canceller);
     if (!server)
         return 1;
@@ -141,6 +170,10 @@ int canceller_blocking(struct canceller *canceller) {
 
 /* The program drives it from here on, at its own pace: the connection is not handed to anybody after it. */
 int canceller_start(struct canceller *canceller) {
+    if (canceller->real)
+        return canceller->libpq->PQcancelStart(canceller->real);
+    if (!is_fresh(canceller))
+        return 0;
     struct server *server = prepare_real(canceller);
     if (!server)
         return 1;
@@ -173,14 +206,17 @@ int canceller_socket(struct canceller *canceller) {
 
 char *canceller_error(const struct canceller *canceller) {
     static char none[] = "";
-    return canceller->real ? canceller->libpq->PQcancelErrorMessage(canceller->real) : none;
+    if (canceller->real)
+        return canceller->libpq->PQcancelErrorMessage(canceller->real);
+    return canceller->problem ? canceller->problem : none;
 }
 
 void canceller_reset(struct canceller *canceller) {
     if (canceller->real)
         canceller->libpq->PQcancelFinish(canceller->real);
     canceller->real = NULL;
-    canceller->status = CONNECTION_BAD;
+    canceller->problem = NULL;
+    canceller->status = CONNECTION_ALLOCATED;
 }
 
 void cancellers_fork(enum fork_side side) {

@@ -16,7 +16,10 @@ struct canceller;
 /* NULL for a pointer that we did not mint. Async-signal-safe. */
 struct canceller *canceller_of(const void *pointer);
 
+/* Of a handle without an open connection, canceller_if_open() gives NULL, as PQgetCancel does, and
+ * canceller_new() one that is CONNECTION_BAD, as PQcancelCreate does. */
 struct canceller *canceller_new(struct handle *handle);
+struct canceller *canceller_if_open(struct handle *handle);
 void canceller_free(struct canceller *canceller);
 
 /* PQcancel: async-signal-safe. 1 also when there was nothing to cancel, as with libpq on an idle session. */

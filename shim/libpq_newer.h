@@ -15,6 +15,7 @@
 
 #ifndef LIBPQ_HAS_ASYNC_CANCEL /* 17 */
 typedef struct pg_cancel_conn PGcancelConn;
+#define CONNECTION_ALLOCATED ((ConnStatusType)14)
 extern PGcancelConn *PQcancelCreate(PGconn *conn);
 extern int PQcancelStart(PGcancelConn *cancelConn);
 extern int PQcancelBlocking(PGcancelConn *cancelConn);
