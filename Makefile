@@ -39,6 +39,7 @@ help:
 	'make demo            three scenes, each without and with the shim; installs what it needs' \
 	'make bench           direct, singleton, pqone and PgBouncer in turns, as ratios' \
 	'make asan tsan       units and C programs under the address, undefined and thread sanitizers' \
+	'make test-matrix     the tests with libpq 15, 17 and 18 in folders of debootstrap; SUITES="trixie"' \
 	'make fuzz            the fuzzers of everything that parses, FUZZ_SECONDS=10 each' \
 	'make format lint     lay out the sources; check layout, and build with clang, warnings as errors' \
 	'make install         PREFIX=/usr/local DESTDIR=; make uninstall takes it away again' \
@@ -139,6 +140,12 @@ tsan:
 sanitized: all $(B)/unit test-programs
 	@B=$(B) SANITIZE=$(SANITIZE) tests/suite $(TESTS)
 
+# One build for all: each folder has a libpq and a server of its own.
+test-matrix:
+	@tests/install-needs build test matrix
+	@$(MAKE) all test-programs
+	@B=$(B) tests/matrix $(SUITES)
+
 fuzzers := $(patsubst tests/fuzz/%.c,$(B)/fuzzers/%,$(wildcard tests/fuzz/*.c))
 fuzz:
 	@tests/install-needs build lint
@@ -181,5 +188,5 @@ clean:
 	rm -rf $(B)
 
 -include $(shim:.o=.d) $(cli:.o=.d) $(unit:.o=.d) $(wildcard $(B)/tests/*/*.d $(B)/tests/*/*/*.d)
-.PHONY: all help test-programs test unit demo bench asan tsan sanitized fuzz fuzz-all format lint install uninstall clean
+.PHONY: all help test-programs test test-matrix unit demo bench asan tsan sanitized fuzz fuzz-all format lint install uninstall clean
 .SECONDARY:
