@@ -25,7 +25,7 @@ static void clean(struct server *server, bool rollback, bool reset) {
         return;
     }
     lease_settled(server, SETTLE_LATER);
-    housekeeping_start();
+    housekeeping_start(recorder_now());
 }
 
 void close_lease(struct handle *handle, struct server *server) {

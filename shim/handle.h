@@ -95,9 +95,9 @@ struct handle *handle_look_up(const PGconn **conn, const char *function);
  * stale handle is misuse: it is logged, and `*conn` becomes NULL, which libpq's functions answer as they
  * answer a missing connection instead of crashing. */
 static inline struct handle *handle_of(const PGconn **conn, const char *function) {
-    process_check();
-    if (__builtin_expect((uintptr_t)*conn - handle_range >= handle_range_size, 0))
+    if ((uintptr_t)*conn - handle_range >= handle_range_size)
         return NULL;
+    process_check();
     return handle_look_up(conn, function);
 }
 

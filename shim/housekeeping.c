@@ -15,9 +15,14 @@
 static pthread_mutex_t lock =
     PTHREAD_MUTEX_INITIALIZER; /* guards what follows; never together with another */
 static pthread_cond_t changed = PTHREAD_COND_INITIALIZER;
-static bool running, again, working, stopping;
+static bool running, working, stopping;
+static int64_t wakes_at; /* while it sleeps; 0 while it works: it looks at `asked` before it sleeps */
+static int64_t asked;    /* the earliest time that somebody named meanwhile */
 
 enum { CLEANING_POLL = 1000000 }; /* nanoseconds between two looks at a connection that is being cleaned */
+
+/* With nothing left to do the thread stays for a while: making one costs more than a query. */
+#define LEAVES_AFTER INT64_C(10000000000)
 
 struct round {
     int64_t now, next; /* next: when something is due, INT64_MAX if nothing is */
@@ -94,12 +99,26 @@ static void keep_house(struct set *set, void *context) {
     }
 }
 
+static void sleep_until(int64_t when) {
+    int64_t pause = when - recorder_now();
+    if (pause < CLEANING_POLL)
+        pause = CLEANING_POLL;
+    struct timespec until;
+    clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_sec += (pause + until.tv_nsec) / 1000000000;
+    until.tv_nsec = (pause + until.tv_nsec) % 1000000000;
+    wakes_at = when;
+    pthread_cond_timedwait(&changed, &lock, &until);
+    wakes_at = 0;
+}
+
 static void *housekeeper(void *argument) {
     (void)argument;
     pthread_setname_np(pthread_self(), "pqone");
+    int64_t idle_since = INT64_MAX;
     pthread_mutex_lock(&lock);
     while (!stopping) {
-        again = false;
+        asked = INT64_MAX;
         working = true;
         pthread_mutex_unlock(&lock);
         struct round round = {recorder_now(), INT64_MAX, !settings()->idle_timeout_is_default};
@@ -107,18 +126,15 @@ static void *housekeeper(void *argument) {
         pthread_mutex_lock(&lock);
         working = false;
         pthread_cond_broadcast(&changed);
-        if (again || stopping)
-            continue;
-        if (round.next == INT64_MAX)
+        due_at(&round, asked);
+        if (round.next != INT64_MAX)
+            idle_since = INT64_MAX;
+        else if (idle_since == INT64_MAX)
+            idle_since = round.now;
+        else if (round.now - idle_since >= LEAVES_AFTER)
             break;
-        int64_t pause = round.next - recorder_now();
-        if (pause < CLEANING_POLL)
-            pause = CLEANING_POLL;
-        struct timespec until;
-        clock_gettime(CLOCK_REALTIME, &until);
-        until.tv_sec += (pause + until.tv_nsec) / 1000000000;
-        until.tv_nsec = (pause + until.tv_nsec) % 1000000000;
-        pthread_cond_timedwait(&changed, &lock, &until);
+        if (!stopping)
+            sleep_until(round.next != INT64_MAX ? round.next : idle_since + LEAVES_AFTER);
     }
     running = false;
     pthread_mutex_unlock(&lock);
@@ -141,13 +157,14 @@ static bool start_thread(void) {
     return started;
 }
 
-void housekeeping_start(void) {
+void housekeeping_start(int64_t due) {
     int saved_errno = errno;
     pthread_mutex_lock(&lock);
-    again = true;
-    if (running)
+    if (due < asked)
+        asked = due;
+    if (running && due < wakes_at)
         pthread_cond_broadcast(&changed);
-    else if (!stopping)
+    else if (!running && !stopping)
         running = start_thread();
     pthread_mutex_unlock(&lock);
     errno = saved_errno;
@@ -169,6 +186,6 @@ void housekeeping_fork(enum fork_side side) {
     process_fork_lock(&lock, side);
     if (side == FORK_CHILD || side == FORK_UNPREPARED) {
         pthread_cond_init(&changed, NULL);
-        running = working = again = false;
+        running = working = false;
     }
 }

@@ -10,8 +10,10 @@
 
 #include "process.h"
 
-/* Starts the thread, or wakes it to look again. No lock of the engine may be held. */
-void housekeeping_start(void);
+/* Something will be due at that time (recorder_now()): starts the thread, or wakes it if it meant to sleep
+ * longer. Costs a lock when it is awake early enough already, as it is for a program that connects for
+ * every request. No lock of the engine may be held. */
+void housekeeping_start(int64_t due);
 
 /* At exit: returns when the thread is not inside libpq any more, and it will not be again. */
 void housekeeping_stop(void);

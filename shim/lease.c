@@ -273,7 +273,7 @@ static struct server *take_slowly(struct handle *handle, enum patience patience)
         bool needs_a_housekeeper = set->open > open && set->open > 1;
         pthread_mutex_unlock(&set->lock);
         if (needs_a_housekeeper)
-            housekeeping_start();
+            housekeeping_start(recorder_now() + settings()->linger);
         if (!server)
             return NULL;
         hold(handle, server);

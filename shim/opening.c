@@ -113,7 +113,10 @@ static bool report_duplicate(struct set *set, const struct duplicate *duplicate,
         atomic_fetch_add(&row->duplicates, 1);
     if (target)
         atomic_fetch_add(&target->duplicates, 1);
-    if (wish == ON_DUPLICATE_IGNORE || !log_wanted())
+    if (wish == ON_DUPLICATE_IGNORE)
+        return false;
+    uint64_t due = log_due(LOG_DUPLICATE, site == CALL_SITE_NONE ? LOG_NOWHERE : site, 0);
+    if (!due && wish != ON_DUPLICATE_ABORT)
         return wish == ON_DUPLICATE_FAIL;
     if (wish == ON_DUPLICATE_FAIL)
         snprintf(how, sizeof how, "refused (PQONE_ON_DUPLICATE=fail)");
@@ -121,10 +124,11 @@ static bool report_duplicate(struct set *set, const struct duplicate *duplicate,
         snprintf(how, sizeof how, "sharing server connection pid %d", duplicate->backend_pid);
     else
         snprintf(how, sizeof how, "on a server connection of its own");
-    log_event(LOG_DUPLICATE, site, 0, "%s handle for %s, %s; opened at %s; still unfinished: %s, %.1fs",
-              ordinal(duplicate->count, nth, sizeof nth), set_name(set), how, log_site(site, here),
-              log_site(duplicate->first_site, there),
-              (double)(recorder_now() - duplicate->first_opened) / 1e9);
+    if (due)
+        log_say(LOG_DUPLICATE, due, "%s handle for %s, %s; opened at %s; still unfinished: %s, %.1fs",
+                 ordinal(duplicate->count, nth, sizeof nth), set_name(set), how, log_site(site, here),
+                 log_site(duplicate->first_site, there),
+                 (double)(recorder_now() - duplicate->first_opened) / 1e9);
     if (wish == ON_DUPLICATE_ABORT)
         abort();
     return wish == ON_DUPLICATE_FAIL;
@@ -155,7 +159,7 @@ void open_completed(struct handle *handle, struct server *server) {
     if (listed && atomic_load(&handle->pin) == PIN_NONE)
         lease_release(handle, server);
     if (listed && !settings()->idle_timeout_is_default)
-        housekeeping_start();
+        housekeeping_start(recorder_now());
 }
 
 /* The program's own connect, as it would be without us; room that our idle connections take is made. */

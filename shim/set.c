@@ -129,7 +129,7 @@ void set_remove_handle(struct set *set, struct handle *handle) {
         set->idle_since = recorder_now();
     pthread_mutex_unlock(&set->lock);
     if (lingers)
-        housekeeping_start();
+        housekeeping_start(recorder_now() + settings()->linger);
 }
 
 bool set_add_server(struct set *set, struct server *server) {

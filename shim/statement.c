@@ -474,7 +474,7 @@ static struct verdict judge_afresh(const char *sql, const struct reading *readin
 
 /* Programs say the same again and again, with parameters; judging takes some sixty instructions a byte,
  * comparing less than one. A thread's own, so without a lock. */
-enum { REMEMBERED = 4, REMEMBERED_LENGTH = 400 };
+enum { REMEMBERED = 4, REMEMBERED_LENGTH = 1200 };
 struct remembered {
     /* A signal handler may judge while its thread reads or writes here. */
     volatile bool busy;

@@ -79,8 +79,9 @@ static bool is_power_of_ten(uint64_t count) {
     return count == 1;
 }
 
-/* Which occurrence this is, 0 if it makes no line. */
-static uint64_t count_event(enum log_event_kind kind, uint32_t site, uint32_t key) {
+uint64_t log_due(enum log_event_kind kind, uint32_t site, uint32_t key) {
+    if ((unsigned)kind >= LOG_EVENT_KINDS || !log_wanted())
+        return 0;
     if (site == UINT32_MAX)
         return 1;
     uint64_t count = atomic_fetch_add(&find_tally(kind, site, key)->count, 1) + 1;
@@ -156,18 +157,10 @@ static void deliver(const char *word, char *message, size_t length) {
         atomic_fetch_add(&lost, missing + 1);
 }
 
-void log_event(enum log_event_kind kind, uint32_t site, uint32_t key, const char *format, ...) {
-    int error = errno;
-    uint64_t count;
-    if ((unsigned)kind >= LOG_EVENT_KINDS || !log_wanted() || !(count = count_event(kind, site, key))) {
-        errno = error;
-        return;
-    }
+static void write_line(enum log_event_kind kind, uint64_t count, const char *format, va_list arguments) {
     char raw[LOG_MESSAGE_MAX], message[LOG_MESSAGE_MAX + 2 * SUFFIX_MAX];
-    va_list arguments;
-    va_start(arguments, format);
+    int error = errno;
     int length = vsnprintf(raw, sizeof raw, format, arguments);
-    va_end(arguments);
     if (length < 0)
         strcpy(raw, "a message that cannot be put into words");
     line_clean(raw, length >= (int)sizeof raw, message, LOG_MESSAGE_MAX);
@@ -176,5 +169,24 @@ void log_event(enum log_event_kind kind, uint32_t site, uint32_t key, const char
         end += (size_t)snprintf(message + end, SUFFIX_MAX, " (+%llu more from here)",
                                 (unsigned long long)(count - 1));
     deliver(log_event_word(kind), message, end);
+    errno = error;
+}
+
+void log_say(enum log_event_kind kind, uint64_t count, const char *format, ...) {
+    va_list arguments;
+    va_start(arguments, format);
+    write_line(kind, count, format, arguments);
+    va_end(arguments);
+}
+
+void log_event(enum log_event_kind kind, uint32_t site, uint32_t key, const char *format, ...) {
+    int error = errno;
+    uint64_t count = log_due(kind, site, key);
+    if (count) {
+        va_list arguments;
+        va_start(arguments, format);
+        write_line(kind, count, format, arguments);
+        va_end(arguments);
+    }
     errno = error;
 }

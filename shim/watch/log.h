@@ -56,6 +56,15 @@ const char *log_site(uint32_t site, char *buffer);
 void log_event(enum log_event_kind kind, uint32_t site, uint32_t key, const char *format, ...)
     __attribute__((format(printf, 4, 5)));
 
+/* log_event() in two steps, for a text that is dear to make: counts, and says whether this occurrence is
+ * to be written (0: it is not); then writes it. */
+uint64_t log_due(enum log_event_kind kind, uint32_t site, uint32_t key);
+void log_say(enum log_event_kind kind, uint64_t count, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
+/* In place of a site that is not known (PQONE_STACK=0): such events are counted together. */
+#define LOG_NOWHERE (UINT32_MAX - 1)
+
 /* The word of a kind as it stands in the line: "duplicate", "pin", … */
 const char *log_event_word(enum log_event_kind kind);
 
