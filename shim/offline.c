@@ -114,16 +114,39 @@ static bool shake_hands(struct libpq *libpq, PGconn *conn, int listener, const s
     return done;
 }
 
+/* Whatever the environment or a service asks of a real server, nobody has no TLS and wants no password. */
+static const struct {
+    int since; /* an older libpq refuses words that it does not know */
+    const char *keyword, *value;
+} words[] = {
+    {0, "port", "5432"},
+    {0, "user", "pqone"},
+    {0, "dbname", "pqone"},
+    {0, "password", "none"},
+    {0, "sslmode", "disable"},
+    {0, "gssencmode", "disable"},
+    {0, "options", " "},
+    {0, "channel_binding", "disable"},
+    {0, "target_session_attrs", "any"},
+    {160000, "require_auth", "none"},
+    {160000, "sslcertmode", "disable"},
+    {170000, "sslnegotiation", "postgres"},
+    {180000, "min_protocol_version", "3.0"},
+    {180000, "max_protocol_version", "3.0"},
+};
+enum { WORDS = sizeof words / sizeof *words };
+
 static PGconn *connect_to_nobody(struct libpq *libpq, const struct handshake *handshake) {
     char name[80];
     int listener = listen_privately(name, sizeof name);
     if (listener < 0)
         return NULL;
-    const char *keywords[] = {"host",    "port",       "user",    "dbname",          "password",
-                              "sslmode", "gssencmode", "options", "channel_binding", "target_session_attrs",
-                              NULL};
-    const char *values[] = {name,      "5432", "pqone",   "pqone", "none", "disable",
-                            "disable", " ",    "disable", "any",   NULL};
+    const char *keywords[WORDS + 2] = {"host"}, *values[WORDS + 2] = {name};
+    for (int i = 0, count = 1; i < WORDS; i++)
+        if (libpq->version >= words[i].since) {
+            keywords[count] = words[i].keyword;
+            values[count++] = words[i].value;
+        }
     PGconn *conn = libpq->PQconnectStartParams(keywords, values, 0);
     if (!conn || !shake_hands(libpq, conn, listener, handshake)) {
         libpq->PQfinish(conn);

@@ -10,6 +10,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -507,4 +508,27 @@ CASE(newer_words, "",
     PQfinish(first);
     PQfinish(second);
     PQfinish(plain);
+}
+
+CASE(newer_environment, "",
+     "what the environment asks of a server since 16 leaves escaping without a lease") {
+    if (PQlibVersion() < 170000)
+        skip("PGREQUIREAUTH and PGSSLNEGOTIATION came with libpq 16 and 17");
+    expect_number(backends(), 0); /* psql starts before the environment is ours */
+    setenv("PGREQUIREAUTH", "scram-sha-256", 1);
+    setenv("PGSSLNEGOTIATION", "direct", 1);
+    setenv("PGSSLCERTMODE", "require", 1);
+    setenv("PGMINPROTOCOLVERSION", "3.2", 1);
+    char conninfo[400];
+    snprintf(conninfo, sizeof conninfo, "%s sslcertmode=disable sslnegotiation=postgres %s",
+             tcp_conninfo("app", "app"), PQlibVersion() < 180000 ? "" : "min_protocol_version=3.0");
+    PGconn *first = PQconnectdb(conninfo), *second = PQconnectdb(conninfo);
+    expect_number(PQstatus(first), CONNECTION_OK);
+    ask(first, "BEGIN");
+    char *literal = PQescapeLiteral(second, "it's", 4);
+    expect_text(literal, "'it''s'");
+    PQfreemem(literal);
+    expect_backends(2, 1);
+    PQfinish(first);
+    PQfinish(second);
 }
