@@ -12,10 +12,17 @@ static PGconn *held(const struct handle *handle) {
     return server ? server->conn : NULL;
 }
 
+/* The same, if the connection can never be another's: what libpq points to then lives as long as the
+ * handle's own PGconn would. */
+static PGconn *owned(const struct handle *handle) {
+    struct server *server = lease_held(handle);
+    return server && server->state != SERVER_OPEN ? server->conn : NULL;
+}
+
 /* The question is the same for all that is fixed at the connect: libpq's function, or the field. */
-#define FIXED(handle, function, field, otherwise)                 \
-    (held(handle)       ? (handle)->libpq->function(held(handle)) \
-     : handle->identity ? handle->identity->field                 \
+#define FIXED(handle, function, field, otherwise)                  \
+    (owned(handle)      ? (handle)->libpq->function(owned(handle)) \
+     : handle->identity ? handle->identity->field                  \
                         : (otherwise))
 
 char *answer_PQdb(struct handle *handle) {
@@ -68,7 +75,9 @@ int answer_PQgssEncInUse(struct handle *handle) {
     return FIXED(handle, PQgssEncInUse, gss_in_use, 0);
 }
 int answer_PQclientEncoding(struct handle *handle) {
-    return FIXED(handle, PQclientEncoding, client_encoding, -1);
+    return held(handle)       ? handle->libpq->PQclientEncoding(held(handle))
+           : handle->identity ? handle->identity->client_encoding
+                              : -1;
 }
 
 ConnStatusType answer_PQstatus(struct handle *handle) {
@@ -99,8 +108,10 @@ char *answer_PQerrorMessage(struct handle *handle) {
  */
 const char *answer_PQparameterStatus(struct handle *handle, const char *name) {
     struct libpq *libpq = handle->libpq;
-    if (held(handle))
+    if (owned(handle) || !name)
         return libpq->PQparameterStatus(held(handle), name);
+    if (held(handle))
+        return handle_keep_parameter(handle, name, libpq->PQparameterStatus(held(handle), name));
     if (!name || !handle->identity)
         return NULL;
     struct server *server = lease_try(handle);
@@ -113,8 +124,8 @@ const char *answer_PQparameterStatus(struct handle *handle, const char *name) {
 
 /* For no connection libpq names the attributes of its own TLS library, and for "library" that one. */
 const char *answer_PQsslAttribute(struct handle *handle, const char *name) {
-    if (held(handle))
-        return handle->libpq->PQsslAttribute(held(handle), name);
+    if (owned(handle))
+        return handle->libpq->PQsslAttribute(owned(handle), name);
     return name && handle->identity ? identity_value(handle->identity->ssl_attributes, name) : NULL;
 }
 
