@@ -26,6 +26,7 @@ struct set;
 struct server;
 struct call;
 struct identity;
+struct waiter;
 
 /* What the program set on its PGconn and must find again on whatever server connection it is leased. */
 struct manners {
@@ -52,7 +53,8 @@ struct handle {
     _Atomic(struct server *) server; /* used last; held if the server's lease says so (lease.h) */
     struct identity *identity;       /* what it was told of the server; NULL if it never connected */
     _Atomic(struct call *) call;     /* innermost call in progress */
-    _Atomic uint32_t pin;            /* enum pin_reason */
+    _Atomic uint32_t pin;            /* enum pin_reason: the first that says something of the session */
+    uint32_t reasons;                /* all of them, a bit each: only what lifts every one lifts the pin */
     enum taint taint;                /* of the session that it has pinned */
     ConnStatusType status;           /* while it holds no lease */
     bool busy;                       /* inside an exchange or a transaction */
@@ -65,6 +67,8 @@ struct handle {
     size_t error_size;
     struct parameter *parameters; /* values that PQparameterStatus returned and so must keep */
     int64_t now;                  /* when its last call began */
+    struct waiter *waiter;        /* its place in the set's queue, while it has one */
+    bool inherited;               /* came by fork and was never counted in this process */
     uint32_t site;
     int64_t opened;
     struct ledger_handle *row;
