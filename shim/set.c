@@ -234,6 +234,13 @@ void sets_walk(void (*visit)(struct set *, void *), void *context) {
         visit(set, context);
 }
 
+void sets_try_walk(void (*visit)(struct set *, void *), void *context) {
+    if (pthread_mutex_trylock(&registry) != 0)
+        return;
+    sets_walk(visit, context);
+    pthread_mutex_unlock(&registry);
+}
+
 void sets_fork(enum fork_side side) {
     if (side == FORK_PREPARE)
         process_fork_lock(&registry, side);
