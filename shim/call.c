@@ -120,8 +120,22 @@ PGconn *call_begin(struct call *call, struct handle *handle, enum pin_reason pin
     call->discard_all = (verdict.traits & STATEMENT_DISCARD_ALL) != 0;
     if (pin != PIN_NONE && server->state != SERVER_OWN)
         pin_for(handle, server, pin, query, &verdict);
+    if (query)
+        server->parsed_by = atomic_load_explicit(&handle->number, memory_order_relaxed);
     PGconn *conn = enter(call, handle, server);
     atomic_store_explicit(&handle->row->statements, handle->row->statements + 1, memory_order_relaxed);
+    return conn;
+}
+
+PGconn *call_begin_named(struct call *call, struct handle *handle, const char *name) {
+    PGconn *conn = call_begin(call, handle, PIN_NONE, NULL);
+    struct server *server = call->server;
+    uint64_t number = atomic_load_explicit(&handle->number, memory_order_relaxed);
+    if (conn && (!name || !name[0]) && server->parsed_by != number && server->state == SERVER_OPEN &&
+        handle->libpq->PQtransactionStatus(conn) == PQTRANS_IDLE) {
+        handle->libpq->PQclear(handle->libpq->PQexec(conn, "")); /* drops it: the server says there is none */
+        server->parsed_by = number;
+    }
     return conn;
 }
 
@@ -140,13 +154,13 @@ PGconn *call_begin_held(struct call *call, struct handle *handle) {
 
 /* The program itself made its session new: what pinned it is gone. */
 static void lift_pin(struct handle *handle, struct server *server) {
-    enum pin_reason reason = atomic_load(&handle->pin);
-    if (pin_row(reason)->taint != TAINT_RESETTABLE || handle->taint == TAINT_UNKNOWN || reason == PIN_MODE)
+    if (handle->taint == TAINT_UNKNOWN)
         return;
-    atomic_store(&handle->pin, PIN_NONE);
-    atomic_store(&handle->row->pin, PIN_NONE);
-    atomic_store(&server->pinned, false);
-    handle->taint = TAINT_UNTOUCHED;
+    uint32_t lifted = 0;
+    for (uint32_t reason = 0; reason < PIN_REASONS; reason++)
+        if (reason != PIN_MODE && pin_row(reason)->taint == TAINT_RESETTABLE)
+            lifted |= UINT32_C(1) << reason;
+    lease_unpin(handle, server, lifted);
 }
 
 /* The session ended under the handle. It keeps the remains, as without us: its next calls get libpq's own

@@ -24,6 +24,10 @@ struct call {
  * call_end() is not called. */
 PGconn *call_begin(struct call *call, struct handle *handle, enum pin_reason pin, const char *query);
 
+/* As call_begin(), for a call on the prepared statement `name`. The unnamed one belongs to whoever parsed
+ * last: for anybody else there is none. */
+PGconn *call_begin_named(struct call *call, struct handle *handle, const char *name);
+
 /* Before a call that has a meaning only inside an exchange. NULL: the handle holds no lease. */
 PGconn *call_begin_held(struct call *call, struct handle *handle);
 

@@ -47,7 +47,7 @@ void close_lease(struct handle *handle, struct server *server) {
         clean(server, rollback, reset);
         return;
     }
-    if (atomic_load(&handle->pin) == PIN_TRACE)
+    if (handle->reasons & UINT32_C(1) << PIN_TRACE)
         libpq->PQuntrace(server->conn);
     atomic_store(&server->lease, LEASE_ENGINE);
     lease_set_free(server);
@@ -57,6 +57,10 @@ static void count_out(struct handle *handle) {
     struct ledger_header *ledger = recorder();
     struct ledger_site *site = recorder_site(handle->site);
     struct ledger_target *target = handle->set->row;
+    if (handle->inherited) { /* this process never counted it in */
+        recorder_handle_close(handle->row);
+        return;
+    }
     atomic_fetch_add(&ledger->counters.handles_finished, 1);
     atomic_fetch_sub(&ledger->counters.handles_alive, 1);
     atomic_fetch_add(&ledger->counters.statements, atomic_load(&handle->row->statements));
