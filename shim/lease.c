@@ -8,6 +8,7 @@
 #include "claim.h"
 #include "growth.h"
 #include "housekeeping.h"
+#include "quiet.h"
 #include "settings.h"
 #include "wait.h"
 #include "watch/call_site.h"
@@ -21,6 +22,8 @@ static uint64_t number_of(const struct handle *handle) {
 }
 
 static void hold(struct handle *handle, struct server *server) {
+    if (__builtin_expect(handle->inherited, 0) && atomic_load(&handle->row->state) == LEDGER_HANDLE_INHERITED)
+        atomic_store(&handle->row->state, LEDGER_HANDLE_OPEN);
     atomic_store_explicit(&server->holder, process_thread(), memory_order_relaxed);
     atomic_store_explicit(&handle->server, server, memory_order_relaxed);
 }
@@ -107,14 +110,15 @@ bool lease_prepare(struct handle *handle, struct server *server) {
 }
 
 /* The free connection that was used last, so that a surplus grows old and is closed. Under the set lock. */
-static struct server *take_free(struct set *set, struct handle *handle) {
+static struct server *take_free(struct set *set, struct handle *handle, enum patience patience) {
     for (;;) {
         struct server *best = NULL;
         uint64_t best_lease = 0;
         for (unsigned i = 0; i < set->open; i++) {
             struct server *server = set->servers[i];
             uint64_t lease = atomic_load(&server->lease);
-            if (lease & 1 || (handle->identity && handle->identity != server->identity))
+            if (lease & 1 || (handle->identity && handle->identity != server->identity) ||
+                (patience == NONE && atomic_load(&server->cancelled)))
                 continue;
             if (!best || server_last_used(server) > server_last_used(best)) {
                 best = server;
@@ -137,25 +141,65 @@ static struct server *take_cleaning(struct set *set) {
     return NULL;
 }
 
-static bool may_grow(const struct set *set) {
+static bool is_strange(const struct server *server, void *handle) {
+    return server->identity != ((const struct handle *)handle)->identity;
+}
+
+static struct server *take_strange(struct set *set, struct handle *handle) {
+    return handle->identity ? set_take_idle(set, is_strange, handle) : NULL;
+}
+
+/* Connects that were under way in threads that are no more. */
+static void forget_the_dead(struct set *set) {
+    for (unsigned i = 0; i < set->connecting && i < SET_CONNECTORS; i++)
+        if (!process_thread_lives(set->connectors[i]))
+            set->connectors[i--] = set->connectors[--set->connecting % SET_CONNECTORS];
+}
+
+static bool may_grow(struct set *set) {
     uint32_t cap = settings()->max_connections;
+    if (set->connecting)
+        forget_the_dead(set);
     if (!set->target)
         return false;
     return (cap == SETTING_NO_LIMIT || set->open + set->connecting < cap) &&
            recorder_now() >= set->refused_until;
 }
 
+/* A connect that was left by longjmp never ends; the thread that comes here again tells. */
+static void connect_begins(struct set *set) {
+    unsigned i = 0;
+    while (i < set->connecting && i < SET_CONNECTORS && set->connectors[i] != process_thread())
+        i++;
+    if (i < SET_CONNECTORS)
+        set->connectors[i] = process_thread();
+    if (i == set->connecting)
+        set->connecting++;
+}
+
+static void connect_ends(struct set *set) {
+    set->connecting--;
+    for (unsigned i = 0; i < SET_CONNECTORS; i++)
+        if (set->connectors[i] == process_thread()) {
+            set->connectors[i] = set->connecting < SET_CONNECTORS ? set->connectors[set->connecting] : 0;
+            break;
+        }
+}
+
 /* Under the set lock, which is given up for the connect. */
-static struct server *grow(struct set *set, struct handle *handle, enum growth *outcome) {
+static struct server *grow(struct set *set, struct handle *handle, struct quiet *quiet,
+                           enum growth *outcome) {
     struct server *server;
-    set->connecting++;
+    connect_begins(set);
     pthread_mutex_unlock(&set->lock);
+    quiet_end(quiet);
     *outcome = growth_connect(set, handle, &server);
     /* Room that our own idle connections to that server take is room we can make. */
     if (*outcome == GROWTH_REFUSED && sets_close_idle(set) > 0)
         *outcome = growth_connect(set, handle, &server);
+    quiet_begin(quiet);
     pthread_mutex_lock(&set->lock);
-    set->connecting--;
+    connect_ends(set);
     if (*outcome == GROWTH_REFUSED)
         set->refused_until = recorder_now() + INT64_C(500000000);
     if (!server)
@@ -190,33 +234,57 @@ static void time_is_over(struct set *set, struct handle *handle) {
     pthread_mutex_lock(&set->lock);
 }
 
+void lease_say_over_cap(const struct handle *handle, const char *why) {
+    const struct set *set = handle->set;
+    uint32_t cap = settings()->max_connections;
+    char place[16];
+    if (cap == SETTING_NO_LIMIT)
+        return;
+    pthread_mutex_lock((pthread_mutex_t *)&set->lock);
+    unsigned open = set->open;
+    pthread_mutex_unlock((pthread_mutex_t *)&set->lock);
+    if (open <= cap)
+        return;
+    atomic_fetch_add(&recorder()->counters.over_cap, 1);
+    log_event(LOG_WAIT, handle->site, 1,
+              "%u server connections to %s, over PQONE_MAX_CONNECTIONS=%u: %s; for the handle opened at %s",
+              open, set_name(set), cap, why, log_site(handle->site, place));
+}
+
 /* Nobody can give one back but those who are stuck as well: rather one too many than a hang. */
-static struct server *go_over_the_cap(struct set *set, struct handle *handle, enum growth *outcome) {
-    struct server *server = grow(set, handle, outcome);
+static struct server *go_over_the_cap(struct set *set, struct handle *handle, struct quiet *quiet,
+                                      enum growth *outcome) {
+    struct server *server = grow(set, handle, quiet, outcome);
     if (server) {
-        char place[16];
-        unsigned open = set->open;
         pthread_mutex_unlock(&set->lock);
-        if (settings()->max_connections != SETTING_NO_LIMIT && open > settings()->max_connections) {
-            atomic_fetch_add(&recorder()->counters.over_cap, 1);
-            log_event(LOG_WAIT, handle->site, 1,
-                      "%u server connections to %s, over PQONE_MAX_CONNECTIONS=%u: whoever holds the others "
-                      "is pinned "
-                      "or waits itself, so waiting could not have ended; for the handle opened at %s",
-                      open, set_name(set), settings()->max_connections, log_site(handle->site, place));
-        }
+        lease_say_over_cap(
+            handle, "whoever holds the others is pinned or waits itself, so waiting could not have ended");
         pthread_mutex_lock(&set->lock);
     }
     return server;
 }
 
+/* Leaves the queue. With two connections in hand, one found and one handed over, one goes back. */
+static struct server *leave_queue(struct set *set, struct handle *handle, struct server *server) {
+    struct server *granted = wait_leave(set, handle->waiter);
+    handle->waiter = NULL;
+    if (granted && server && granted != server) {
+        atomic_store(&granted->lease, LEASE_FREE(0));
+        wait_hand_over(set);
+        return server;
+    }
+    return granted ? granted : server;
+}
+
 /* Under the set lock, throughout but for sleeps and connects. NULL: the handle's message says why. */
-static struct server *find(struct set *set, struct handle *handle, enum patience patience) {
-    struct waiter *waiter = NULL;
+static struct server *find(struct set *set, struct handle *handle, struct quiet *quiet,
+                           enum patience patience) {
     struct server *server = NULL;
+    if (handle->waiter && (server = leave_queue(set, handle, NULL)))
+        return server; /* its last wait was left by longjmp, and came to this */
     int64_t deadline = recorder_now() + settings()->wait_timeout;
     for (;;) {
-        if (wait_is_first(set, waiter) && (server = take_free(set, handle)))
+        if (wait_is_first(set, handle->waiter) && (server = take_free(set, handle, patience)))
             break;
         struct server *cleaning = take_cleaning(set);
         if (cleaning) {
@@ -231,80 +299,93 @@ static struct server *find(struct set *set, struct handle *handle, enum patience
             return NULL;
         enum growth outcome = GROWTH_REFUSED;
         if (may_grow(set)) {
-            server = grow(set, handle, &outcome);
+            server = grow(set, handle, quiet, &outcome);
             if (!server && outcome == GROWTH_FAILED)
                 handle->status = CONNECTION_BAD;
             if (server || outcome == GROWTH_FAILED)
                 break;
         }
-        if (!wait_can_help(set)) {
-            server = go_over_the_cap(set, handle, &outcome);
+        struct server *strange = patience == ALL ? take_strange(set, handle) : NULL;
+        if (strange) { /* an idle session that could not serve this handle makes room for one that can */
+            pthread_mutex_unlock(&set->lock);
+            server_close(strange);
+            pthread_mutex_lock(&set->lock);
+            set->refused_until = 0;
+            continue;
+        }
+        if (!wait_can_help(set, handle)) {
+            server = go_over_the_cap(set, handle, quiet, &outcome);
             break;
         }
-        if (!waiter) {
+        if (!handle->waiter) {
             atomic_fetch_add(&recorder()->counters.waits, 1);
-            waiter = wait_join(set, handle);
+            handle->waiter = wait_join(set, handle);
         }
-        if (!waiter || recorder_now() >= deadline) {
+        if (!handle->waiter || recorder_now() >= deadline) {
             time_is_over(set, handle);
             break;
         }
-        if ((server = wait_a_moment(set, waiter)))
+        if ((server = wait_a_moment(set, handle->waiter)))
             break;
+        pthread_mutex_unlock(&set->lock);
+        quiet_breathe(quiet);
+        pthread_mutex_lock(&set->lock);
     }
-    if (waiter) {
-        struct server *granted = wait_leave(set, waiter);
-        if (granted && granted != server && server) {
-            atomic_store(&granted->lease, LEASE_FREE(0));
-            wait_hand_over(set);
-        } else if (granted) {
-            server = granted;
-        }
-    }
-    return server;
+    return handle->waiter ? leave_queue(set, handle, server) : server;
 }
 
 static struct server *take_slowly(struct handle *handle, enum patience patience) {
     struct set *set = handle->set;
     for (;;) {
+        struct quiet quiet;
+        quiet_begin(&quiet);
         pthread_mutex_lock(&set->lock);
         unsigned open = set->open;
-        struct server *server = find(set, handle, patience);
+        struct server *server = find(set, handle, &quiet, patience);
         bool needs_a_housekeeper = set->open > open && set->open > 1;
+        if (server)
+            hold(handle, server);
         pthread_mutex_unlock(&set->lock);
+        quiet_end(&quiet);
         if (needs_a_housekeeper)
             housekeeping_start(recorder_now() + settings()->linger);
         if (!server)
             return NULL;
-        hold(handle, server);
         if (lease_prepare(handle, server))
             return server;
     }
 }
 
+static void say_both_sides(const struct handle *handle, const struct server *server) {
+    char place[16];
+    atomic_fetch_add(&recorder()->counters.misuse, 1);
+    log_event(LOG_MISUSE, handle->site, 1,
+              "a handle for %s is used on both sides of a fork, process %d has its session%s; opened at %s; "
+              "connect "
+              "again in the child",
+              set_name(handle->set), claim_holder(server->claim),
+              settings()->mode == MODE_OBSERVE ? "" : ": the call fails", log_site(handle->site, place));
+}
+
 /* A connection that was open at a fork: ours only if no relative has used it since. */
 static struct server *take_inherited(struct handle *handle, struct server *server, enum patience patience) {
-    if (claim_try(server->claim)) {
-        if (server->generation != process_generation) {
-            server->generation = process_generation;
-            atomic_store(&handle->row->state, LEDGER_HANDLE_OPEN);
-        }
+    bool same_process = server->generation == process_generation;
+    bool ours = server->claim < 0 ? same_process : claim_try(server->claim);
+    /* Who only watches lets the program do what it does. */
+    if (ours || settings()->mode == MODE_OBSERVE) {
+        server->generation = process_generation;
+        atomic_store(&server->forked, false);
         hold(handle, server);
+        if (!ours)
+            say_both_sides(handle, server);
         return server;
     }
     handle_sayf(handle,
                 "pqone: this connection was inherited over fork and process %d uses it; connect again in "
                 "this process\n",
                 claim_holder(server->claim));
-    if (patience == ALL) {
-        char place[16];
-        atomic_fetch_add(&recorder()->counters.misuse, 1);
-        log_event(
-            LOG_MISUSE, handle->site, 1,
-            "a handle for %s is used on both sides of a fork, process %d has its session: the call fails; "
-            "opened at %s; connect again in the child",
-            set_name(handle->set), claim_holder(server->claim), log_site(handle->site, place));
-    }
+    if (patience == ALL)
+        say_both_sides(handle, server);
     return NULL;
 }
 
@@ -322,8 +403,10 @@ static struct server *take(struct handle *handle, enum patience patience) {
         if (lease == LEASE_FREE(number) &&
             atomic_compare_exchange_strong(&server->lease, &lease, LEASE_TAKEN(number))) {
             hold(handle, server);
-            if (__builtin_expect(server->forked, 0))
-                claim_try(server->claim);
+            if (__builtin_expect(server->forked, 0) && !server_claim(server)) {
+                lease_drop(server);
+                return take_slowly(handle, patience);
+            }
             if (__builtin_expect(server->dressed == number && !handle->restyle &&
                                      handle->now - server_last_used(server) < LEASE_FRESH,
                                  1))
@@ -359,13 +442,26 @@ void lease_release(struct handle *handle, struct server *server) {
     }
 }
 
+void lease_unpin(struct handle *handle, struct server *server, uint32_t lifted) {
+    handle->reasons &= ~lifted;
+    enum pin_reason left = handle->reasons ? (enum pin_reason)__builtin_ctz(handle->reasons) : PIN_NONE;
+    handle->taint = TAINT_UNTOUCHED;
+    for (uint32_t reason = 0; reason < PIN_REASONS; reason++)
+        if (handle->reasons >> reason & 1 && pin_row(reason)->taint > handle->taint)
+            handle->taint = pin_row(reason)->taint;
+    atomic_store(&handle->pin, left);
+    atomic_store(&handle->row->pin, left);
+    atomic_store(&server->pinned, left != PIN_NONE);
+}
+
 void lease_pin(struct handle *handle, struct server *server, enum pin_reason reason, const char *what) {
     const struct pin_row *row = pin_row(reason);
     if (row->taint > handle->taint)
         handle->taint = row->taint;
     enum pin_reason before = atomic_load_explicit(&handle->pin, memory_order_relaxed);
+    handle->reasons |= UINT32_C(1) << reason;
     /* The mode and the connect are no news about the session: a better reason takes their place. */
-    if (before != PIN_NONE && before != PIN_CONNECTING)
+    if (before != PIN_NONE && before != PIN_CONNECTING && before != PIN_MODE)
         return;
     atomic_store(&handle->pin, reason);
     atomic_store(&server->pinned, true);

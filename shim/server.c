@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "claim.h"
+#include "quiet.h"
 #include "set.h"
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* a leaf; guards the list of free memory */
@@ -21,9 +22,12 @@ static struct server *unused;
 
 struct server *server_new(struct libpq *libpq, struct set *set, PGconn *conn) {
     pthread_mutex_lock(&lock);
-    struct server *server = unused;
+    struct server **link = &unused;
+    while (*link && atomic_load(&(*link)->cancelling))
+        link = &(*link)->next;
+    struct server *server = *link;
     if (server)
-        unused = server->next;
+        *link = server->next;
     pthread_mutex_unlock(&lock);
     if (!server) {
         server = calloc(1, sizeof *server);
@@ -41,7 +45,7 @@ struct server *server_new(struct libpq *libpq, struct set *set, PGconn *conn) {
     server->set = set;
     server->identity = NULL;
     atomic_store(&server->cancel, NULL);
-    server->dressed = 0;
+    server->dressed = server->parsed_by = 0;
     server->taint = TAINT_UNTOUCHED;
     server->syncs = 0;
     server->generation = process_generation;
@@ -73,11 +77,9 @@ void server_forget(struct server *server) {
     /* A signal handler of another thread may be sending its cancel right now; it takes milliseconds. What
      * comes later finds no key and does nothing. */
     PGcancel *cancel = atomic_exchange(&server->cancel, NULL);
-    while (atomic_load(&server->cancelling)) {
-        struct timespec moment = {0, 1000000};
-        nanosleep(&moment, NULL);
-    }
-    if (cancel)
+    for (int i = 0; atomic_load(&server->cancelling) && i < 1000; i++)
+        quiet_nap();
+    if (cancel && !atomic_load(&server->cancelling)) /* else it is lost, rather than freed under a cancel */
         server->libpq->PQfreeCancel(cancel);
     if (server->row) {
         count(server, false);
@@ -149,13 +151,20 @@ void server_close_silently(struct server *server) {
     give_memory_back(server);
 }
 
+bool server_claim(struct server *server) {
+    bool ours = server->claim < 0 ? server->generation == process_generation : claim_try(server->claim);
+    if (ours && server->generation == process_generation)
+        atomic_store(&server->forked, false);
+    return ours;
+}
+
 void server_abandon(struct server *server) {
     if (descriptor_is_ours(server))
         close(server->libpq->PQsocket(server->conn));
 }
 
 void server_close(struct server *server) {
-    bool ours = server->generation == process_generation && (!server->forked || claim_try(server->claim));
+    bool ours = server->generation == process_generation && (!server->forked || server_claim(server));
     if (!ours) {
         server_close_silently(server);
         return;
@@ -174,8 +183,9 @@ void server_close(struct server *server) {
  * the descriptor's closing: OpenSSL may have been cleaned up already. */
 void server_say_goodbye(struct server *server) {
     if (server->state == SERVER_OPENING || server->generation != process_generation ||
-        (server->forked && !claim_is_mine(server->claim)) || !descriptor_is_ours(server) ||
-        server->libpq->PQsslInUse(server->conn) || server->libpq->PQgssEncInUse(server->conn))
+        (server->forked && server->claim >= 0 && !claim_is_mine(server->claim)) ||
+        !descriptor_is_ours(server) || server->libpq->PQsslInUse(server->conn) ||
+        server->libpq->PQgssEncInUse(server->conn))
         return;
     send(server->libpq->PQsocket(server->conn), "X\0\0\0\4", 5, MSG_NOSIGNAL | MSG_DONTWAIT);
 }
@@ -207,10 +217,10 @@ bool server_is_dead(struct server *server) {
 bool server_outlive_cancel(struct server *server) {
     if (atomic_load(&server->spent))
         return false;
-    for (int i = 0; atomic_load(&server->cancelling) && i < 1000; i++) {
-        struct timespec moment = {0, 1000000};
-        nanosleep(&moment, NULL);
-    }
+    for (int i = 0; atomic_load(&server->cancelling) && i < 1000; i++)
+        quiet_nap();
+    if (atomic_load(&server->cancelling))
+        return false;
     if (!atomic_load(&server->cancelled))
         return true;
     struct libpq *libpq = server->libpq;

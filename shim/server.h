@@ -51,6 +51,7 @@ struct server {
     struct set *set;
     struct identity *identity;
     _Atomic(PGcancel *) cancel; /* libpq's, made with the connection because a signal handler can't */
+    uint64_t parsed_by;         /* number of the handle whose unnamed statement the session may hold */
     uint64_t dressed;           /* number of the handle whose manners it has */
     enum taint taint;           /* while it is being cleaned */
     int syncs;                  /* answers that cleaning still waits for */
@@ -80,6 +81,10 @@ struct server *server_new(struct libpq *libpq, struct set *set, PGconn *conn);
 
 /* The connect went well: notes descriptor, cancel key, identity and ledger row. Not under the set lock. */
 void server_established(struct server *server);
+
+/* Makes a connection that was open at a fork this process's, if no relative uses it. A connection without
+ * a place in the table belongs to the process that made it. */
+bool server_claim(struct server *server);
 
 /* Before libpq replaces what is behind the PGconn (PQreset): the old cancel key and ledger row go. */
 void server_forget(struct server *server);
