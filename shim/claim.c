@@ -2,6 +2,8 @@
 #define _GNU_SOURCE
 #include "claim.h"
 
+#include <errno.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <stddef.h>
 #include <sys/mman.h>
@@ -41,7 +43,22 @@ int claim_take(void) {
             atomic_compare_exchange_strong(&all[place], &nobody, pid))
             return place;
     }
+    /* A process that was killed gave nothing back. */
+    for (int place = 0; all && place < PLACES; place++) {
+        int holder = atomic_load(&all[place]);
+        if (holder > 0 && kill(holder, 0) != 0 && errno == ESRCH &&
+            atomic_compare_exchange_strong(&all[place], &holder, pid))
+            return place;
+    }
     return -1;
+}
+
+void claims_release(void) {
+    _Atomic int *all = atomic_load(&table);
+    for (int place = 0; all && place < PLACES; place++) {
+        int pid = getpid();
+        atomic_compare_exchange_strong(&all[place], &pid, FREE);
+    }
 }
 
 void claim_release(int place) {

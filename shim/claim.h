@@ -20,6 +20,9 @@ bool claim_try(int place);
 bool claim_is_mine(int place);
 int claim_holder(int place);
 
+/* At exit: what is ours is nobody's. */
+void claims_release(void);
+
 /* Before a fork: what is ours is open to whoever uses it first. */
 void claim_open(int place);
 

@@ -5,6 +5,7 @@
  *   handle that handle_of() has made NULL): the caller's own libpq gets it as it is.
  *   READ     answer_NAME(handle, …)        STATE  keep_NAME(handle, …)
  *   QUERY    as RUN, with the statement    RUN    call_begin … libpq's NAME … call_end
+ *   NAMED    as RUN, with the statement's name
  *   HELD     RUN if a lease is held, else the row's last column        COPY  HELD with an error message
  *   OFFLINE  offline_begin … libpq's NAME … offline_end
  *   CUSTOM   nothing here: connect.c, cancel.c, callbacks.c
@@ -48,6 +49,8 @@
     FORWARD_BETWEEN(call, call_begin(&call, handle, PIN_##pin, NULL), call_end, __VA_ARGS__)
 #define FORWARD_QUERY(pin, ...) \
     FORWARD_BETWEEN(call, call_begin(&call, handle, PIN_##pin, query), call_end, __VA_ARGS__)
+#define FORWARD_NAMED(pin, ...) \
+    FORWARD_BETWEEN(call, call_begin_named(&call, handle, stmt), call_end, __VA_ARGS__)
 #define FORWARD_HELD(pin, ...) FORWARD_BETWEEN(call, call_begin_held(&call, handle), call_end, __VA_ARGS__)
 #define FORWARD_COPY(pin, ...) FORWARD_BETWEEN(call, call_begin_copy(&call, handle), call_end, __VA_ARGS__)
 #define FORWARD_OFFLINE(pin, ...) \

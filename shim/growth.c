@@ -56,12 +56,20 @@ static int connect_timeout(const struct set *set) {
 
 /* PQconnectPoll to the end. False on failure; `timed_out` if it was the time. */
 static bool drive(struct libpq *libpq, PGconn *conn, int seconds, bool *timed_out) {
-    int64_t deadline = seconds ? recorder_now() + seconds * INT64_C(1000000000) : INT64_MAX;
+    int64_t deadline = INT64_MAX;
+    char address[128] = "";
     PostgresPollingStatusType wants = PGRES_POLLING_WRITING;
     *timed_out = false;
     while (wants == PGRES_POLLING_READING || wants == PGRES_POLLING_WRITING) {
         struct pollfd wait = {.fd = libpq->PQsocket(conn),
                               .events = wants == PGRES_POLLING_READING ? POLLIN : POLLOUT};
+        /* As in libpq, the time is for one address; the next one has it anew. */
+        const char *tried = libpq->PQhostaddr(conn);
+        if (seconds &&
+            (deadline == INT64_MAX || (tried && strncmp(tried, address, sizeof address - 1) != 0))) {
+            deadline = recorder_now() + seconds * INT64_C(1000000000);
+            strncpy(address, tried ? tried : "", sizeof address - 1);
+        }
         int64_t left = deadline == INT64_MAX ? -1 : (deadline - recorder_now()) / 1000000;
         if (deadline != INT64_MAX && left <= 0) {
             *timed_out = true;

@@ -152,6 +152,12 @@ static bool start_thread(void) {
     pthread_attr_setstacksize(&attributes, 256 * 1024); /* TLS libraries and resolvers want their share */
     pthread_sigmask(SIG_SETMASK, &all, &before);
     bool started = pthread_create(&thread, &attributes, housekeeper, NULL) == 0;
+    if (!started) { /* thread-local variables of the program may need more stack than that */
+        pthread_attr_destroy(&attributes);
+        pthread_attr_init(&attributes);
+        pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
+        started = pthread_create(&thread, &attributes, housekeeper, NULL) == 0;
+    }
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     pthread_attr_destroy(&attributes);
     return started;

@@ -31,7 +31,7 @@ static const char *const backslash_encodings[] = {"SJIS", "SHIFT_JIS_2004", "BIG
 
 const char *identity_value(char *const *list, const char *name) {
     for (; list && list[0]; list += 2)
-        if (strcasecmp(list[0], name) == 0)
+        if (strcmp(list[0], name) == 0)
             return list[1];
     return NULL;
 }

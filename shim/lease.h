@@ -52,4 +52,10 @@ void lease_drop(struct server *server);
  * or NULL. */
 void lease_pin(struct handle *handle, struct server *server, enum pin_reason reason, const char *what);
 
+/* One log line if the set has more connections than PQONE_MAX_CONNECTIONS. No lock may be held. */
+void lease_say_over_cap(const struct handle *handle, const char *why);
+
+/* Takes reasons back, a bit for each; what is left goes on pinning, and says what the session carries. */
+void lease_unpin(struct handle *handle, struct server *server, uint32_t lifted);
+
 #endif

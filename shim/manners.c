@@ -5,6 +5,8 @@
 
 int keep_PQsetnonblocking(struct handle *handle, int arg) {
     struct server *server = lease_held(handle);
+    if (server && server->generation != process_generation)
+        server = NULL; /* setting it may send, and it is the parent's to send */
     if (server && handle->libpq->PQsetnonblocking(server->conn, arg) != 0)
         return -1;
     if (!server && handle->status != CONNECTION_OK)

@@ -13,6 +13,7 @@
 #include "growth.h"
 #include "housekeeping.h"
 #include "lease.h"
+#include "quiet.h"
 #include "settings.h"
 #include "watch/call_site.h"
 #include "watch/log.h"
@@ -126,9 +127,9 @@ static bool report_duplicate(struct set *set, const struct duplicate *duplicate,
         snprintf(how, sizeof how, "on a server connection of its own");
     if (due)
         log_say(LOG_DUPLICATE, due, "%s handle for %s, %s; opened at %s; still unfinished: %s, %.1fs",
-                 ordinal(duplicate->count, nth, sizeof nth), set_name(set), how, log_site(site, here),
-                 log_site(duplicate->first_site, there),
-                 (double)(recorder_now() - duplicate->first_opened) / 1e9);
+                ordinal(duplicate->count, nth, sizeof nth), set_name(set), how, log_site(site, here),
+                log_site(duplicate->first_site, there),
+                (double)(recorder_now() - duplicate->first_opened) / 1e9);
     if (wish == ON_DUPLICATE_ABORT)
         abort();
     return wish == ON_DUPLICATE_FAIL;
@@ -151,15 +152,13 @@ void open_completed(struct handle *handle, struct server *server) {
         lease_pin(handle, server, PIN_MODE, NULL);
         return;
     }
-    if (atomic_load(&handle->pin) == PIN_CONNECTING) {
-        atomic_store(&handle->pin, PIN_NONE);
-        atomic_store(&handle->row->pin, PIN_NONE);
-        atomic_store(&server->pinned, false);
-    }
+    lease_unpin(handle, server, UINT32_C(1) << PIN_CONNECTING);
     if (listed && atomic_load(&handle->pin) == PIN_NONE)
         lease_release(handle, server);
     if (listed && !settings()->idle_timeout_is_default)
         housekeeping_start(recorder_now());
+    if (listed)
+        lease_say_over_cap(handle, "a connect never waits for capacity");
 }
 
 /* The program's own connect, as it would be without us; room that our idle connections take is made. */
@@ -182,8 +181,7 @@ static bool has_live_server(struct handle *handle) {
         struct server *newest = NULL;
         for (unsigned i = 0; i < set->open; i++) {
             struct server *server = set->servers[i];
-            if ((atomic_load(&server->lease) & 1 && server->state == SERVER_OPEN) ||
-                server_unused_for(server) < LEASE_FRESH)
+            if (atomic_load(&server->lease) & 1 || server_unused_for(server) < LEASE_FRESH)
                 doubtful = false;
             if (server->identity && (!newest || server->opened >= newest->opened))
                 newest = server;
@@ -193,14 +191,21 @@ static bool has_live_server(struct handle *handle) {
         handle->identity = newest->identity;
         if (!doubtful)
             return true;
+        unsigned open = set->open;
         pthread_mutex_unlock(&set->lock);
         struct server *server = lease_try(handle); /* drops the dead ones it meets */
         if (server)
             lease_release(handle, server);
         pthread_mutex_lock(&set->lock);
-        if (server)
-            return true;
+        if (server || set->open >= open) /* or somebody else has it, alive enough for him */
+            return set->open > 0;
     }
+}
+
+/* A connect that was left by longjmp (a timeout's SIGALRM) or whose thread is gone never says it is done. */
+static bool first_is_under_way(const struct set *set) {
+    return set->first_connecting && set->first_connecting != process_thread() &&
+           process_thread_lives(set->first_connecting);
 }
 
 enum attached { ATTACHED, CONNECT_FIRST, CONNECT_ALONE };
@@ -211,13 +216,13 @@ static enum attached attach(struct handle *handle) {
     enum attached outcome = ATTACHED;
     pthread_mutex_lock(&set->lock);
     while (!has_live_server(handle)) {
-        if (!set->first_connecting) {
-            set->first_connecting = true;
+        if (!first_is_under_way(set)) {
+            set->first_connecting = process_thread();
             outcome = CONNECT_FIRST;
             break;
         }
-        while (set->first_connecting)
-            pthread_cond_wait(&set->first_changed, &set->lock);
+        while (first_is_under_way(set))
+            quiet_wait(&set->first_changed, &set->lock);
         if (!has_live_server(handle)) {
             outcome = CONNECT_ALONE; /* the first failed: each of us finds out for itself, all at once */
             break;
@@ -231,7 +236,7 @@ static enum attached attach(struct handle *handle) {
 
 static void first_is_done(struct set *set) {
     pthread_mutex_lock(&set->lock);
-    set->first_connecting = false;
+    set->first_connecting = 0;
     pthread_cond_broadcast(&set->first_changed);
     pthread_mutex_unlock(&set->lock);
 }
@@ -299,7 +304,7 @@ static PGconn *open_starting(struct handle *handle, const struct request *reques
         }
         server->state = SERVER_OPENING;
     }
-    bool failed = handle->libpq->PQstatus(server->conn) == CONNECTION_BAD;
+    bool failed = !handle->opening && handle->libpq->PQstatus(server->conn) == CONNECTION_BAD;
     set_add_handle(set, handle);
     count_in(handle, failed);
     if (failed)
@@ -378,19 +383,20 @@ PostgresPollingStatusType open_poll(struct handle *handle, bool reset) {
     struct server *server = lease_held(handle);
     if (!server)
         return handle->status == CONNECTION_OK ? PGRES_POLLING_OK : PGRES_POLLING_FAILED;
+    if (server->generation != process_generation || atomic_load(&server->forked)) {
+        if (!lease_take(handle)) /* claims it, or says whose it is */
+            return PGRES_POLLING_FAILED;
+    }
     if (handle->opening) {
         handle->opening = false;
         handle->status = CONNECTION_OK;
-        if (atomic_load(&handle->pin) == PIN_CONNECTING) {
-            atomic_store(&handle->pin, PIN_NONE);
-            atomic_store(&handle->row->pin, PIN_NONE);
-            atomic_store(&server->pinned, false);
+        if (settings()->mode == MODE_SESSION)
+            lease_pin(handle, server, PIN_MODE, NULL);
+        lease_unpin(handle, server, UINT32_C(1) << PIN_CONNECTING);
+        if (atomic_load(&handle->pin) == PIN_NONE)
             lease_release(handle, server);
-        }
         return PGRES_POLLING_OK;
     }
-    if (server->generation != process_generation)
-        return PGRES_POLLING_FAILED;
     struct libpq *libpq = handle->libpq;
     PostgresPollingStatusType status =
         reset ? libpq->PQresetPoll(server->conn) : libpq->PQconnectPoll(server->conn);

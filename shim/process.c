@@ -50,11 +50,16 @@ void process_fork_lock(pthread_mutex_t *lock, enum fork_side side) {
         pthread_mutex_unlock(lock);
 }
 
+bool process_thread_lives(int thread) {
+    return thread == process_thread() || syscall(SYS_tgkill, getpid(), thread, 0) == 0 || errno != ESRCH;
+}
+
 /* In lock order; the way back is the same list, which unlocking does not mind. */
 static void pass_on(enum fork_side side) {
     sets_fork(side);
     targets_fork(side);
     handles_fork(side);
+    libpq_fork(side);
     waits_fork(side);
     servers_fork(side);
     cancellers_fork(side);
@@ -116,6 +121,7 @@ static struct handle *heir(struct set *set, const struct server *server) {
 static void disinherit(struct set *set) {
     while (set->open > 0) {
         struct server *server = set->servers[set->open - 1];
+        atomic_store(&server->cancelling, 0);
         bool unused = !(atomic_load(&server->lease) & 1);
         set_remove_server(set, server);
         server->row = NULL; /* a row of the parent's ledger */
@@ -133,7 +139,7 @@ static void disinherit(struct set *set) {
 static void adopt_set(struct set *set, void *context) {
     (void)context;
     set->connecting = 0;
-    set->first_connecting = false;
+    set->first_connecting = 0;
     set->waiters = set->last_waiter = NULL;
     atomic_store(&set->waiting, 0);
     set->refused_until = 0;
@@ -144,7 +150,11 @@ static void adopt_set(struct set *set, void *context) {
         if (server && server->state != SERVER_OPEN)
             server->row = NULL;
         handle->call = NULL;
+        handle->waiter = NULL;
         handle->busy = false;
+        handle->inherited = true;
+        if (server)
+            atomic_store(&server->cancelling, 0); /* whoever was sending one is not here */
         handle->row = recorder_handle_open(atomic_load(&handle->number), handle_address(handle), handle->site,
                                            set->ledger_target, LEDGER_HANDLE_INHERITED);
         atomic_store(&handle->row->pin, atomic_load(&handle->pin));
@@ -164,9 +174,8 @@ static void adopt(void) {
 
 static void make_marker(void) {
     void *page = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (page == MAP_FAILED)
-        return; /* `nothing_yet` is set instead: forks are noticed by pthread_atfork alone */
-    if (madvise(page, 4096, MADV_WIPEONFORK) == 0)
+    /* Without the page `nothing_yet` is set instead: forks are noticed by pthread_atfork alone. */
+    if (page != MAP_FAILED && madvise(page, 4096, MADV_WIPEONFORK) == 0)
         atomic_store(&process_marker, page);
     pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child);
 }
@@ -193,11 +202,16 @@ void process_set_up(void) {
  * meanwhile find nothing idle any more, and keep what they hold to the end. */
 static void say_goodbye(struct set *set, void *context) {
     (void)context;
+    if (pthread_mutex_trylock(&set->lock) != 0)
+        return; /* a thread that goes on is in the middle of it */
     for (unsigned i = 0; i < set->open; i++) {
         struct server *server = set->servers[i];
         uint64_t lease = atomic_load(&server->lease);
-        if (!(lease & 1) && atomic_compare_exchange_strong(&server->lease, &lease, LEASE_ENGINE))
+        bool free = !(lease & 1) && atomic_compare_exchange_strong(&server->lease, &lease, LEASE_ENGINE);
+        if (free || server->state == SERVER_CLEANING) {
+            server_claim(server); /* no child can be heir to what nobody holds */
             server_say_goodbye(server);
+        }
     }
     for (struct handle *handle = set->handles; handle; handle = handle->next) {
         struct server *server = lease_held(handle);
@@ -205,6 +219,8 @@ static void say_goodbye(struct set *set, void *context) {
             handle->libpq->PQstatus(server->conn) == CONNECTION_OK)
             server_say_goodbye(server);
     }
+    claims_release();
+    pthread_mutex_unlock(&set->lock);
 }
 
 static int is_libpq(struct dl_phdr_info *info, size_t size, void *context) {
@@ -228,6 +244,6 @@ static __attribute__((destructor)) void exiting(void) {
         return;
     }
     housekeeping_stop();
-    sets_walk(say_goodbye, NULL);
+    sets_try_walk(say_goodbye, NULL);
     recorder_close();
 }

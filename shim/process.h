@@ -39,7 +39,8 @@ static inline void process_check(void) {
 /* What a fork does to a lock: taken before, given back on both sides, or made anew where it was not taken. */
 void process_fork_lock(pthread_mutex_t *lock, enum fork_side side);
 
-/* This thread's id, cached. */
+/* This thread's id, cached; and whether one of this process still lives. */
 int process_thread(void);
+bool process_thread_lives(int thread);
 
 #endif

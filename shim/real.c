@@ -8,6 +8,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -189,21 +190,25 @@ static struct libpq *copy_with(void *connect_function) {
 
 struct any_copy {
     void *own_base;
-    void *found;
+    char names[COPIES][512];
+    unsigned count;
 };
 
 /* For a caller that no module's scope explains (code made at run time): any libpq that is mapped. */
 static int find_any(struct dl_phdr_info *info, size_t size, void *context) {
     (void)size;
     struct any_copy *any = context;
-    if (!strstr(info->dlpi_name, "libpq") || (void *)info->dlpi_addr == any->own_base)
-        return 0;
-    void *library = dlopen(info->dlpi_name, RTLD_LAZY | RTLD_NOLOAD);
-    if (!library)
-        return 0;
-    any->found = dlsym(library, "PQconnectdb");
-    dlclose(library);
-    return any->found != NULL;
+    if (any->count < COPIES && strstr(info->dlpi_name, "libpq") && (void *)info->dlpi_addr != any->own_base)
+        snprintf(any->names[any->count++], sizeof any->names[0], "%s", info->dlpi_name);
+    return 0; /* dlopen waits for a lock that this walk's caller must not hold */
+}
+
+static void *connect_function_of(const char *object) {
+    void *module = dlopen(object, RTLD_LAZY | RTLD_NOLOAD);
+    void *function = module ? dlsym(module, "PQconnectdb") : NULL;
+    if (module)
+        dlclose(module);
+    return function;
 }
 
 static struct libpq *find_copy(struct link_map *map) {
@@ -214,20 +219,15 @@ static struct libpq *find_copy(struct link_map *map) {
         return libpq;
     }
     struct dl_find_object own;
-    struct any_copy any = {NULL, NULL};
+    struct any_copy any = {.count = 0};
     if (_dl_find_object((void *)(uintptr_t)find_copy, &own) == 0)
         any.own_base = (void *)own.dlfo_link_map->l_addr;
-    if (map && map->l_name[0]) {
-        void *module = dlopen(map->l_name, RTLD_LAZY | RTLD_NOLOAD);
-        if (module) {
-            connect_function = dlsym(module, "PQconnectdb");
-            dlclose(module);
-        }
-    }
-    if (!connect_function) {
+    if (map && map->l_name[0])
+        connect_function = connect_function_of(map->l_name);
+    if (!connect_function)
         dl_iterate_phdr(find_any, &any);
-        connect_function = any.found;
-    }
+    for (unsigned i = 0; i < any.count && !connect_function; i++)
+        connect_function = connect_function_of(any.names[i]);
     return connect_function ? copy_with(connect_function) : NULL;
 }
 
@@ -258,4 +258,8 @@ struct libpq *libpq_look_up(const void *caller) {
 
 bool libpq_called_itself(const void *caller) {
     return published(caller) != NULL;
+}
+
+void libpq_fork(enum fork_side side) {
+    process_fork_lock(&lock, side);
 }

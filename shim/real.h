@@ -14,6 +14,7 @@
 #include <stdint.h>
 
 #include "libpq_newer.h"
+#include "process.h"
 
 struct libpq {
     const char *path;
@@ -49,5 +50,7 @@ static inline struct libpq *libpq_of(const void *caller) {
 /* Does `caller` lie in a copy of libpq? Its own inner calls (PQping to PQconnectStart) come through the
  * same symbols as the program's, and must get the real thing. Call after libpq_of(caller). */
 bool libpq_called_itself(const void *caller);
+
+void libpq_fork(enum fork_side side);
 
 #endif

@@ -12,6 +12,8 @@ static struct server *take_for_reset(struct handle *handle) {
     if (server &&
         (server->generation != process_generation || (server->forked && !claim_try(server->claim)))) {
         close_lease(handle, server); /* silently: it is not ours to end */
+        handle->reasons = 0;
+        handle->taint = TAINT_UNTOUCHED;
         atomic_store(&handle->pin, PIN_NONE);
         server = NULL;
     }
@@ -29,24 +31,19 @@ static struct server *take_for_reset(struct handle *handle) {
 
 /* The session is new: of what pinned the handle, only what is not of the session stays. */
 static void forget_session(struct handle *handle, struct server *server) {
-    enum pin_reason reason = atomic_load(&handle->pin);
-    handle->taint = TAINT_UNTOUCHED;
+    const uint32_t stays = UINT32_C(1) << PIN_EVENTS | UINT32_C(1) << PIN_TRACE | UINT32_C(1) << PIN_MODE;
     handle->opening = false;
-    if (reason == PIN_EVENTS || reason == PIN_TRACE || reason == PIN_MODE) {
-        handle->taint = pin_row(reason)->taint;
-        return;
-    }
-    atomic_store(&handle->pin, PIN_NONE);
-    atomic_store(&handle->row->pin, PIN_NONE);
-    atomic_store(&server->pinned, false);
+    lease_unpin(handle, server, ~stays);
 }
 
 void open_again(struct handle *handle) {
     struct libpq *libpq = handle->libpq;
+    if (handle->refused)
+        return;
     struct server *server = take_for_reset(handle);
     if (!server) {
         /* Nothing is free: a connection more is as fresh as any. */
-        if (!handle->refused && (server = lease_take(handle)))
+        if ((server = lease_take(handle)))
             lease_release(handle, server);
         else
             handle->status = CONNECTION_BAD;
@@ -63,9 +60,12 @@ void open_again(struct handle *handle) {
 
 int open_again_start(struct handle *handle) {
     struct libpq *libpq = handle->libpq;
-    struct server *server = take_for_reset(handle);
-    if (!server)
+    struct server *server = handle->refused ? NULL : take_for_reset(handle);
+    if (!server) {
+        if (!handle->refused)
+            handle_sayf(handle, "pqone: all server connections to %s are in use\n", set_name(handle->set));
         return 0;
+    }
     server_forget(server);
     int started = libpq->PQresetStart(server->conn);
     forget_session(handle, server);

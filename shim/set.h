@@ -12,6 +12,8 @@
 
 struct waiter;
 
+enum { SET_CONNECTORS = 64 };
+
 struct set {
     pthread_mutex_t lock;  /* guards what follows, and server->state of its connections */
     struct target *target; /* NULL: libpq refuses the conninfo, every handle is alone */
@@ -23,8 +25,9 @@ struct set {
     unsigned handle_count;
     struct server **servers; /* the open ones, leased or not */
     unsigned open, room;
-    unsigned connecting;   /* grown by threads that are in libpq's connect right now */
-    bool first_connecting; /* one thread makes the first connection, the others wait for it */
+    unsigned connecting;            /* threads that are in libpq's connect right now, to grow */
+    int connectors[SET_CONNECTORS]; /* which: one may have left it by longjmp, or be gone */
+    int first_connecting;           /* the thread that makes the first connection; others wait for it */
     pthread_cond_t first_changed;
     struct waiter *waiters, *last_waiter; /* first come, first served */
     _Atomic unsigned waiting;
@@ -70,8 +73,10 @@ unsigned sets_close_idle(const struct set *like);
 /* Calls `visit` for every set, which is referenced meanwhile, without the registry lock. */
 void sets_visit(void (*visit)(struct set *, void *), void *context);
 
-/* The registry as it is, for exit and fork: under its lock. */
+/* The registry as it is: for a fork, whose handler has its lock; and for exit, where a thread that goes on
+ * may have it, and then nothing is visited. */
 void sets_walk(void (*visit)(struct set *, void *), void *context);
+void sets_try_walk(void (*visit)(struct set *, void *), void *context);
 
 void sets_fork(enum fork_side side);
 

@@ -165,8 +165,14 @@ static void files_of(char **files, const PQconninfoOption *options, const char *
     const char *password = option_value(options, "password"), *sslmode = option_value(options, "sslmode");
     if (!password || !password[0])
         add_file(files, option_value(options, "passfile"), ".pgpass");
-    if (option_value(options, "service") || getenv("PGSERVICE"))
+    if (option_value(options, "service") || getenv("PGSERVICE")) {
+        char system_wide[512];
+        const char *directory = getenv("PGSYSCONFDIR");
+        snprintf(system_wide, sizeof system_wide, "%s/pg_service.conf",
+                 directory ? directory : "/etc/postgresql-common");
         add_file(files, getenv("PGSERVICEFILE"), ".pg_service.conf");
+        add_file(files, system_wide, NULL);
+    }
     if ((host && host[0] == '/') || (sslmode && strcmp(sslmode, "disable") == 0))
         return;
     add_file(files, option_value(options, "sslcert"), ".postgresql/postgresql.crt");
@@ -301,6 +307,8 @@ done:
 }
 
 static void forget(struct resolution *resolution) {
+    if (resolution->question) /* it may hold PGPASSWORD */
+        explicit_bzero(resolution->question, resolution->question_length);
     free(resolution->question);
     free(resolution->identities);
     for (int i = 0; i < FILES; i++)

@@ -34,18 +34,21 @@ static bool is_waiting(int thread) {
     return waiter != NULL;
 }
 
-bool wait_can_help(const struct set *set) {
+bool wait_can_help(const struct set *set, const struct handle *handle) {
     if (set->connecting > 0)
         return true;
     for (unsigned i = 0; i < set->open; i++) {
         const struct server *server = set->servers[i];
         uint64_t lease = atomic_load(&server->lease);
-        if (server->state == SERVER_CLEANING || !(lease & 1))
+        if (handle->identity && handle->identity != server->identity)
+            continue;
+        if (lease == LEASE_ENGINE || !(lease & 1)) /* being made new, or free by the time we look */
             return true;
-        if (lease == LEASE_ENGINE || atomic_load(&server->pinned))
+        if (atomic_load(&server->pinned))
             continue;
         int holder = atomic_load(&server->holder);
-        if (holder != process_thread() && !is_waiting(holder))
+        if (holder == 0 ||
+            (holder != process_thread() && !is_waiting(holder) && process_thread_lives(holder)))
             return true;
     }
     return false;
@@ -139,11 +142,12 @@ static struct server *take_for(struct set *set, struct handle *handle) {
 }
 
 void wait_hand_over(struct set *set) {
-    while (set->waiters) {
-        struct waiter *waiter = set->waiters;
+    struct waiter *next;
+    for (struct waiter *waiter = set->waiters; waiter; waiter = next) {
+        next = waiter->next;
         struct server *server = take_for(set, waiter->handle);
         if (!server)
-            return;
+            continue; /* another may be served by what does not suit this one */
         atomic_store(&server->holder, waiter->thread);
         waiter->granted = server;
         wait_no_more(waiter);

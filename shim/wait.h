@@ -8,9 +8,9 @@
 
 #include "set.h"
 
-/* Can waiting help this thread? Only while somebody is connecting, or some other thread that is not
- * waiting itself holds an unpinned connection. Under the set lock. */
-bool wait_can_help(const struct set *set);
+/* Can waiting help this thread? Only while somebody is connecting, or some other living thread that is not
+ * waiting itself holds an unpinned connection that could serve the handle. Under the set lock. */
+bool wait_can_help(const struct set *set, const struct handle *handle);
 
 struct waiter;
 
