@@ -3,6 +3,7 @@
 #include "call.h"
 
 #include <errno.h>
+#include <execinfo.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -11,12 +12,23 @@
 #include "statement.h"
 #include "watch/log.h"
 
-enum { OUTLINE = 120 };
+enum { OUTLINE = 120, CALLBACK_DEPTH = 256 };
 
-/* Is the frame of a call in progress still on this stack? A call that was left by longjmp has been popped:
- * its frame lies below ours, or something else stands there by now. */
-static bool is_on_stack(const struct call *call, const struct call *now) {
-    return (uintptr_t)call > (uintptr_t)now && call->here == CALL_HERE;
+/* Whoever is inside a call got here from a callback, so libpq has frames above ours. */
+static bool is_inside(const struct libpq *libpq) {
+    void *frames[CALLBACK_DEPTH];
+    for (int i = 0, count = backtrace(frames, CALLBACK_DEPTH); i < count; i++)
+        if ((uintptr_t)frames[i] - libpq->begin < libpq->end - libpq->begin)
+            return true;
+    return false;
+}
+
+/* A call that was left by longjmp has been popped: its frame lies below ours, or something else stands
+ * there by now, or a deeper call has left it intact by chance. */
+bool call_is_on_stack(const struct call *call, const struct handle *handle) {
+    return atomic_load_explicit(&handle->caller, memory_order_relaxed) == process_thread() &&
+           (uintptr_t)call > (uintptr_t)__builtin_frame_address(0) && call->here == CALL_HERE &&
+           is_inside(handle->libpq);
 }
 
 /* The handle's previous call never came back. Nobody can say what the session is in the middle of, so no
@@ -88,6 +100,7 @@ static PGconn *enter(struct call *call, struct handle *handle, struct server *se
     call->outer = atomic_load_explicit(&handle->call, memory_order_relaxed);
     call->server = server;
     atomic_store_explicit(&handle->call, call, memory_order_relaxed);
+    atomic_store_explicit(&handle->caller, process_thread(), memory_order_relaxed);
     handle->speaks = false;
     struct ledger_handle *row = handle->row;
     atomic_store_explicit(&row->last_used_monotonic, handle->now, memory_order_relaxed);
@@ -99,7 +112,7 @@ static PGconn *enter(struct call *call, struct handle *handle, struct server *se
 PGconn *call_begin(struct call *call, struct handle *handle, enum pin_reason pin, const char *query) {
     struct verdict verdict = {.reason = PIN_NONE};
     struct call *outer = atomic_load_explicit(&handle->call, memory_order_relaxed);
-    if (__builtin_expect(outer != NULL, 0) && !is_on_stack(outer, call))
+    if (__builtin_expect(outer != NULL, 0) && !call_is_on_stack(outer, handle))
         abandon(handle);
     handle->speaks = true;
     handle->now = recorder_now();
@@ -141,7 +154,7 @@ PGconn *call_begin_named(struct call *call, struct handle *handle, const char *n
 
 PGconn *call_begin_held(struct call *call, struct handle *handle) {
     struct call *outer = atomic_load_explicit(&handle->call, memory_order_relaxed);
-    if (__builtin_expect(outer != NULL, 0) && !is_on_stack(outer, call))
+    if (__builtin_expect(outer != NULL, 0) && !call_is_on_stack(outer, handle))
         abandon(handle);
     struct server *server = lease_held(handle);
     if (!server || (__builtin_expect(server->forked || server->generation != process_generation, 0) &&

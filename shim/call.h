@@ -17,6 +17,10 @@ struct call {
     bool discard_all;
 };
 
+/* Is this call, found in its handle, still in progress on this thread's stack? A frame of another thread is
+ * not looked at: with a cancelled thread its stack is gone. */
+bool call_is_on_stack(const struct call *call, const struct handle *handle);
+
 #define CALL_HERE UINT64_C(0x70716f6e6563616c)
 
 /* Before a call that may talk to the server: judges `query` (may be NULL), takes a lease, pins if it must.

@@ -81,7 +81,7 @@ void close_handle(struct handle *handle) {
         return; /* another thread finished it in the same moment */
     struct server *server = lease_held(handle);
     struct call *call = atomic_load(&handle->call);
-    if (call && call->here == CALL_HERE && (uintptr_t)call > (uintptr_t)&server) {
+    if (call && call_is_on_stack(call, handle)) {
         atomic_fetch_add(&recorder()->counters.misuse, 1);
         log_event(LOG_MISUSE, handle->site, 2,
                   "PQfinish inside a callback of a call on the same handle, for %s: the connection is left "

@@ -12,14 +12,16 @@
 #include "watch/log.h"
 
 enum { CHUNK = 4096 };
-#define NUMBERS_MAX ((uint64_t)1 << 30)
-#define NUMBERS_MIN ((uint64_t)1 << 20) /* under ulimit -v there may be no room for more */
+/* Addresses before the first one is used again. They count against a ulimit -v, also one that the program
+ * sets later, so there are no more than tell most stale handles from fresh ones. */
+#define PLACES_MAX ((uint64_t)1 << 22)
+#define PLACES_MIN ((uint64_t)1 << 18)
 
-/* The handles of CHUNK numbers in turn. Once all of them were finished it serves other numbers, so a
- * reader checks that the handle it finds has the number it asked for. */
+/* The handles of CHUNK places in turn. Once all of them were finished it serves other places, so a reader
+ * checks that the handle it finds has the place it asked for. */
 struct chunk {
     _Atomic(struct handle *) slots[CHUNK];
-    unsigned retired;
+    unsigned alive;
     struct chunk *next_free;
 };
 
@@ -27,27 +29,31 @@ uintptr_t handle_range;
 uintptr_t handle_range_size;
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* guards everything below */
-static _Atomic(struct chunk *) chunks[NUMBERS_MAX / CHUNK];
+static _Atomic(struct chunk *) chunks[PLACES_MAX / CHUNK];
 static struct chunk *free_chunks;
 static struct handle
     *free_handles; /* linked by `next`; never given back to malloc, so a stale look-up is safe */
 static uint64_t next_number = 1;
 
 static bool reserve_range(void) {
-    for (uint64_t numbers = NUMBERS_MAX; numbers >= NUMBERS_MIN; numbers /= 8) {
+    for (uint64_t places = PLACES_MAX; places >= PLACES_MIN; places /= 4) {
         void *range =
-            mmap(NULL, numbers * HANDLE_GRAIN, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+            mmap(NULL, places * HANDLE_GRAIN, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
         if (range != MAP_FAILED) {
             handle_range = (uintptr_t)range;
-            handle_range_size = numbers * HANDLE_GRAIN;
+            handle_range_size = places * HANDLE_GRAIN;
             return true;
         }
     }
     return false;
 }
 
-static struct chunk *chunk_for(uint64_t number) {
-    struct chunk *chunk = atomic_load_explicit(&chunks[number / CHUNK], memory_order_relaxed);
+static struct chunk *chunk_at(uint64_t place) {
+    return atomic_load_explicit(&chunks[place / CHUNK], memory_order_relaxed);
+}
+
+static struct chunk *chunk_for(uint64_t place) {
+    struct chunk *chunk = chunk_at(place);
     if (chunk)
         return chunk;
     chunk = free_chunks;
@@ -56,10 +62,34 @@ static struct chunk *chunk_for(uint64_t number) {
     else
         chunk = calloc(1, sizeof *chunk);
     if (chunk) {
-        chunk->retired = 0;
-        atomic_store_explicit(&chunks[number / CHUNK], chunk, memory_order_release);
+        chunk->alive = 0;
+        atomic_store_explicit(&chunks[place / CHUNK], chunk, memory_order_release);
     }
     return chunk;
+}
+
+/* Unless it is the one that new handles come from, an empty chunk has served. */
+static void release_chunk(uint64_t place) {
+    struct chunk *chunk = chunk_at(place);
+    if (!chunk || chunk->alive > 0 || place / CHUNK == handle_place(next_number) / CHUNK)
+        return;
+    atomic_store(&chunks[place / CHUNK], NULL);
+    chunk->next_free = free_chunks;
+    free_chunks = chunk;
+}
+
+/* The next number whose place is not that of a handle still alive; 0 if all are. */
+static uint64_t free_number(void) {
+    uint64_t places = handle_range_size / HANDLE_GRAIN;
+    for (uint64_t tries = 0; tries < places; tries++, next_number++) {
+        uint64_t place = handle_place(next_number);
+        const struct chunk *chunk = chunk_at(place);
+        if (place % CHUNK == 0)
+            release_chunk(handle_place(next_number - 1));
+        if (!chunk || !atomic_load(&chunk->slots[place % CHUNK]))
+            return next_number;
+    }
+    return 0;
 }
 
 static struct handle *take_memory(void) {
@@ -74,33 +104,29 @@ static struct handle *take_memory(void) {
 struct handle *handle_new(void) {
     struct handle *handle = NULL;
     pthread_mutex_lock(&lock);
-    if ((handle_range || reserve_range()) && next_number < handle_range_size / HANDLE_GRAIN) {
-        struct chunk *chunk = chunk_for(next_number);
-        handle = chunk ? take_memory() : NULL;
-        if (handle) {
-            atomic_store_explicit(&handle->number, next_number, memory_order_relaxed);
-            atomic_store_explicit(&chunk->slots[next_number % CHUNK], handle, memory_order_release);
-            next_number++;
-        }
+    uint64_t number = handle_range || reserve_range() ? free_number() : 0, place = handle_place(number);
+    struct chunk *chunk = number ? chunk_for(place) : NULL;
+    handle = chunk ? take_memory() : NULL;
+    if (handle) {
+        atomic_store_explicit(&handle->number, number, memory_order_relaxed);
+        atomic_store_explicit(&chunk->slots[place % CHUNK], handle, memory_order_release);
+        chunk->alive++;
+        next_number++;
     }
     pthread_mutex_unlock(&lock);
     return handle;
 }
 
 bool handle_retire(struct handle *handle) {
-    uint64_t number = atomic_load(&handle->number);
+    uint64_t place = handle_place(atomic_load(&handle->number));
     bool was_alive = false;
     pthread_mutex_lock(&lock);
-    struct chunk *chunk = atomic_load_explicit(&chunks[number / CHUNK], memory_order_relaxed);
-    if (chunk && atomic_load(&chunk->slots[number % CHUNK]) == handle) {
+    struct chunk *chunk = chunk_at(place);
+    if (chunk && atomic_load(&chunk->slots[place % CHUNK]) == handle) {
         was_alive = true;
-        atomic_store(&chunk->slots[number % CHUNK], NULL);
-        /* Number 0 is nobody's, so the first chunk is full with one handle less. */
-        if (++chunk->retired == CHUNK - (number < CHUNK)) {
-            atomic_store(&chunks[number / CHUNK], NULL);
-            chunk->next_free = free_chunks;
-            free_chunks = chunk;
-        }
+        atomic_store(&chunk->slots[place % CHUNK], NULL);
+        chunk->alive--;
+        release_chunk(place);
     }
     pthread_mutex_unlock(&lock);
     return was_alive;
@@ -122,18 +148,19 @@ void handle_free(struct handle *handle) {
 }
 
 struct handle *handle_look_up(const PGconn **conn, const char *function) {
-    uint64_t number = ((uintptr_t)*conn - handle_range) / HANDLE_GRAIN;
-    struct chunk *chunk = atomic_load_explicit(&chunks[number / CHUNK], memory_order_acquire);
+    uint64_t place = ((uintptr_t)*conn - handle_range) / HANDLE_GRAIN;
+    struct chunk *chunk = atomic_load_explicit(&chunks[place / CHUNK], memory_order_acquire);
     if (chunk) {
-        struct handle *handle = atomic_load_explicit(&chunk->slots[number % CHUNK], memory_order_acquire);
-        if (handle && atomic_load_explicit(&handle->number, memory_order_relaxed) == number)
+        struct handle *handle = atomic_load_explicit(&chunk->slots[place % CHUNK], memory_order_acquire);
+        uint64_t number = handle ? atomic_load_explicit(&handle->number, memory_order_relaxed) : 0;
+        if (number && handle_place(number) == place)
             return handle;
     }
     atomic_fetch_add(&recorder()->counters.misuse, 1);
     log_event(LOG_MISUSE, UINT32_MAX, 0,
               "%s on a handle that was finished already (number %llu): answered as if there were no "
               "connection; keep the pointer no longer than PQfinish",
-              function, (unsigned long long)number);
+              function, (unsigned long long)place);
     *conn = NULL;
     return NULL;
 }

@@ -2,9 +2,9 @@
  * handle.h: what the program holds as PGconn *.
  *
  * A handle is an address in a range of our own that nothing is mapped to: one per PQconnect*, failed ones
- * too, never used twice. So a stale one is recognised, a pointer that we did not mint passes through, and
- * a function of libpq that by-passes us with a handle faults at a telling address instead of reading
- * somebody's memory.
+ * too; numbers are never used twice, addresses not before millions of others. So a stale one is recognised, a
+ * pointer that we did not mint passes through, and a function of libpq that by-passes us with a handle faults
+ * at a telling address instead of reading somebody's memory.
  *
  * Threads: libpq allows one thread at a time in a PGconn, so a handle's fields are its caller's own,
  * except those marked atomic and the list links, which the set's lock guards.
@@ -55,6 +55,7 @@ struct handle {
     _Atomic(struct call *) call;     /* innermost call in progress */
     _Atomic uint32_t pin;            /* enum pin_reason: the first that says something of the session */
     uint32_t reasons;                /* all of them, a bit each: only what lifts every one lifts the pin */
+    _Atomic int caller;              /* thread that is in it */
     enum taint taint;                /* of the session that it has pinned */
     ConnStatusType status;           /* while it holds no lease */
     bool busy;                       /* inside an exchange or a transaction */
@@ -86,10 +87,16 @@ struct handle *handle_new(void);
 bool handle_retire(struct handle *handle);
 void handle_free(struct handle *handle);
 
+/* Where in the range a number has its address; the range is a power of two. */
+static inline uint64_t handle_place(uint64_t number) {
+    return number & (handle_range_size / HANDLE_GRAIN - 1);
+}
+
 /* The program's side of it. */
 static inline PGconn *handle_address(const struct handle *handle) {
     return (PGconn *)(handle_range +
-                      atomic_load_explicit(&handle->number, memory_order_relaxed) * HANDLE_GRAIN);
+                      handle_place(atomic_load_explicit(&handle->number, memory_order_relaxed)) *
+                          HANDLE_GRAIN);
 }
 
 /* The slow half of handle_of(). */

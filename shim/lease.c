@@ -79,6 +79,11 @@ static bool is_over_age(const struct server *server) {
 
 bool lease_prepare(struct handle *handle, struct server *server) {
     if (server->dressed != number_of(handle) || handle->restyle) {
+        if (!server_has_its_descriptor(server)) {
+            atomic_store(&server->lease, LEASE_ENGINE);
+            lease_drop(server);
+            return false;
+        }
         if (!server_outlive_cancel(server)) {
             lease_drop(server);
             return false;

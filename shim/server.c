@@ -133,6 +133,10 @@ static bool descriptor_is_ours(const struct server *server) {
            status.st_ino == server->socket_inode;
 }
 
+bool server_has_its_descriptor(const struct server *server) {
+    return !server->socket_inode || descriptor_is_ours(server);
+}
+
 /* PQfinish frees the memory but writes Terminate (and TLS its goodbye); a socket that leads nowhere in
  * place of the real one lets it write into the void. */
 void server_close_silently(struct server *server) {
@@ -171,7 +175,7 @@ void server_close(struct server *server) {
     }
     /* A program that closed the number under libpq gets what libpq does in that case, as without us; only
      * a connection that merely lingers for the shim must not hit a stranger's descriptor. */
-    if (server->socket_inode && !descriptor_is_ours(server) && atomic_load(&server->lease) == LEASE_ENGINE) {
+    if (!server_has_its_descriptor(server) && atomic_load(&server->lease) == LEASE_ENGINE) {
         give_memory_back(server);
         return;
     }
@@ -270,6 +274,8 @@ enum settle server_settle(struct server *server, int64_t timeout) {
     struct libpq *libpq = server->libpq;
     int64_t deadline = recorder_now() + timeout;
     int failures = 0; /* PQgetResult returns NULL between the results of two statements */
+    if (!server_has_its_descriptor(server))
+        return SETTLE_BROKEN;
     while (server->syncs > 0) {
         if (libpq->PQflush(server->conn) < 0)
             return SETTLE_BROKEN;

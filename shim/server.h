@@ -101,6 +101,10 @@ void server_say_goodbye(struct server *server);
  * descriptor and leaves the PGconn, whose state nobody knows, alone. */
 void server_abandon(struct server *server);
 
+/* False: the program closed the number under libpq, and it may be something else of the program's by now.
+ * Before a connection changes hands, when the program may well believe that it is gone. */
+bool server_has_its_descriptor(const struct server *server);
+
 /* Has the other side closed it? Costs one poll when nothing has come. Reads what has come (parameter
  * status, notices) with no notice receiver of the program's. The caller holds the lease. */
 bool server_is_dead(struct server *server);

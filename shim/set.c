@@ -170,24 +170,21 @@ struct server *set_take_idle(struct set *set, bool (*wanted)(const struct server
 }
 
 void sets_visit(void (*visit)(struct set *, void *), void *context) {
-    struct set *held[64];
-    size_t skip = 0, count;
-    do {
-        count = 0;
-        size_t position = 0;
+    struct set *set = NULL, *before = NULL;
+    for (;;) {
+        /* The one just visited is put back after the next is found: only a referenced one keeps its place. */
         pthread_mutex_lock(&registry);
-        for (struct set *set = sets; set && count < 64; set = set->next)
-            if (position++ >= skip) {
-                set->references++;
-                held[count++] = set;
-            }
+        set = before ? before->next : sets;
+        if (set)
+            set->references++;
         pthread_mutex_unlock(&registry);
-        for (size_t i = 0; i < count; i++) {
-            visit(held[i], context);
-            set_put(held[i]);
-        }
-        skip += count;
-    } while (count == 64);
+        if (before)
+            set_put(before);
+        if (!set)
+            return;
+        visit(set, context);
+        before = set;
+    }
 }
 
 struct closing {
