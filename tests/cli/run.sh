@@ -7,7 +7,8 @@ build=$(cd "${1:-build}" && pwd) || exit 1
 pqone=$build/pqone
 [ -x "$pqone" ] && [ -e "$build/libpqone.so" ] || { echo "there is no pqone with its libpqone.so in $build"; exit 1; }
 scratch=$(mktemp -d) || exit 1
-trap 'rm -rf "$scratch"' EXIT
+# Not in a subshell that dies of a signal before it has become its command.
+trap '[ "$BASHPID" = $$ ] && rm -rf "$scratch"' EXIT
 unset "${!PQONE_@}" LD_PRELOAD NO_COLOR XDG_RUNTIME_DIR
 mkdir -m 700 "$scratch/ledgers"
 export PQONE_LEDGER_DIR=$scratch/ledgers
@@ -206,6 +207,7 @@ sys.exit(0 if bare == ours else 1)
 P
 check "... also SIGCHLD and SIGHUP ignored, SIGUSR2 blocked" is $? 0
 for name in HUP TERM USR1 USR2 WINCH INT QUIT ALRM; do
+    rm -f out # or the last program's "ready" is taken for this one's
     env --default-signal=INT,QUIT "$pqone" run --quiet -- bash -c "trap 'echo got $name; exit 9' $name; echo ready; while :; do sleep 0.05; done" >out 2>err &
     launcher=$!
     until_true says out ready
