@@ -177,7 +177,6 @@ static void make_marker(void) {
     /* Without the page `nothing_yet` is set instead: forks are noticed by pthread_atfork alone. */
     if (page != MAP_FAILED && madvise(page, 4096, MADV_WIPEONFORK) == 0)
         atomic_store(&process_marker, page);
-    pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child);
 }
 
 void process_set_up(void) {
@@ -231,6 +230,9 @@ static int is_libpq(struct dl_phdr_info *info, size_t size, void *context) {
 
 static __attribute__((constructor)) void loaded(void) {
     log_start();
+    /* Now, because with the first connect it would be too late: that one may be under way in another thread,
+     * with locks taken, when the program forks. */
+    pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child);
 }
 
 static __attribute__((destructor)) void exiting(void) {
