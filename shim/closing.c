@@ -90,6 +90,8 @@ void close_handle(struct handle *handle) {
         return;
     }
     struct set *set = handle->set;
+    if (handle->waiter)
+        lease_stop_waiting(handle);
     count_out(handle);
     if (server)
         close_lease(handle, server);

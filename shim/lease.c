@@ -220,10 +220,12 @@ static struct server *grow(struct set *set, struct handle *handle, struct quiet 
 }
 
 static void time_is_over(struct set *set, struct handle *handle) {
+    struct holders noted;
     char holders[700], place[16];
-    wait_holders(set, holders, sizeof holders);
+    wait_note_holders(set, &noted);
     unsigned open = set->open;
     pthread_mutex_unlock(&set->lock);
+    wait_name_holders(&noted, holders, sizeof holders);
     double seconds = (double)settings()->wait_timeout / 1e9;
     atomic_fetch_add(&recorder()->counters.wait_timeouts, 1);
     handle_sayf(handle,
@@ -330,13 +332,21 @@ static struct server *find(struct set *set, struct handle *handle, struct quiet 
             time_is_over(set, handle);
             break;
         }
-        if ((server = wait_a_moment(set, handle->waiter)))
+        if ((server = wait_a_moment(set, handle->waiter, quiet)))
             break;
-        pthread_mutex_unlock(&set->lock);
-        quiet_breathe(quiet);
-        pthread_mutex_lock(&set->lock);
     }
     return handle->waiter ? leave_queue(set, handle, server) : server;
+}
+
+void lease_stop_waiting(struct handle *handle) {
+    struct set *set = handle->set;
+    pthread_mutex_lock(&set->lock);
+    struct server *server = handle->waiter ? leave_queue(set, handle, NULL) : NULL;
+    if (server) {
+        atomic_store(&server->lease, LEASE_FREE(0));
+        wait_hand_over(set);
+    }
+    pthread_mutex_unlock(&set->lock);
 }
 
 static struct server *take_slowly(struct handle *handle, enum patience patience) {

@@ -32,6 +32,9 @@ struct server *lease_take(struct handle *handle);
 struct server *lease_try(struct handle *handle);
 struct server *lease_try_cleaned(struct handle *handle);
 
+/* Gives up the place in the queue of a wait that was left by longjmp. */
+void lease_stop_waiting(struct handle *handle);
+
 /* Gives a clean, idle connection back, with the bias to the handle. */
 void lease_release(struct handle *handle, struct server *server);
 

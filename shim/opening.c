@@ -202,6 +202,10 @@ static bool has_live_server(struct handle *handle) {
     }
 }
 
+/* Twentieths of a second for which others wait for the first connect. It may have been left by longjmp in a
+ * thread that lives on: rather a connection more than a wait for nothing. */
+enum { FIRST_PATIENCE = 40 };
+
 /* A connect that was left by longjmp (a timeout's SIGALRM) or whose thread is gone never says it is done. */
 static bool first_is_under_way(const struct set *set) {
     return set->first_connecting && set->first_connecting != process_thread() &&
@@ -221,10 +225,11 @@ static enum attached attach(struct handle *handle) {
             outcome = CONNECT_FIRST;
             break;
         }
-        while (first_is_under_way(set))
+        for (int i = 0; first_is_under_way(set) && i < FIRST_PATIENCE; i++)
             quiet_wait(&set->first_changed, &set->lock);
         if (!has_live_server(handle)) {
-            outcome = CONNECT_ALONE; /* the first failed: each of us finds out for itself, all at once */
+            outcome =
+                CONNECT_ALONE; /* the first failed, or hangs: each of us finds out for itself, all at once */
             break;
         }
     }
@@ -312,6 +317,19 @@ static PGconn *open_starting(struct handle *handle, const struct request *reques
     else
         lease_pin(handle, server, PIN_CONNECTING, NULL);
     return handle_address(handle);
+}
+
+struct server *open_own_start(struct handle *handle) {
+    const struct target *target = handle->set->target;
+    if (!target)
+        return NULL;
+    PGconn *conn = handle->libpq->PQconnectStartParams(target->keywords, target->values, 0);
+    struct server *server = conn ? give_own(handle, conn) : NULL;
+    if (!server)
+        handle->libpq->PQfinish(conn);
+    else if (handle->libpq->PQstatus(conn) != CONNECTION_BAD)
+        server->state = SERVER_OPENING;
+    return server;
 }
 
 static bool is_off(void) {

@@ -22,6 +22,10 @@ PostgresPollingStatusType open_poll(struct handle *handle, bool reset);
 void open_again(struct handle *handle);
 int open_again_start(struct handle *handle);
 
+/* Starts a connection of its own for a handle that holds none; state SERVER_OPENING, or SERVER_OWN if that
+ * failed at once. NULL when memory is short. */
+struct server *open_own_start(struct handle *handle);
+
 /* A connection that PQconnectPoll or PQreset brought up: listed in its set, its handle introduced, and the
  * pin of the connect lifted. */
 void open_completed(struct handle *handle, struct server *server);

@@ -21,11 +21,6 @@ void quiet_end(const struct quiet *quiet) {
     pthread_sigmask(SIG_SETMASK, &quiet->mask, NULL);
 }
 
-void quiet_breathe(struct quiet *quiet) {
-    quiet_end(quiet);
-    quiet_begin(quiet);
-}
-
 void quiet_wait(pthread_cond_t *condition, pthread_mutex_t *lock) {
     struct timespec until;
     int state;

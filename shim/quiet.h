@@ -1,6 +1,6 @@
 /*
- * quiet.h: while the engine holds a lock and sleeps, nothing may take its thread away: a signal handler
- * that leaves by longjmp, or a cancellation, would leave the lock behind.
+ * quiet.h: while the engine holds a lock for more than an instant, nothing may take its thread away: a signal
+ * handler that leaves by longjmp, or a cancellation, would leave the lock behind.
  */
 #ifndef PQONE_QUIET_H
 #define PQONE_QUIET_H
@@ -13,11 +13,10 @@ struct quiet {
     int cancel_state;
 };
 
-/* Blocks signals and cancellation, and lets them again. Between the two, quiet_breathe() lets pending ones
- * through; no lock may be held then. */
+/* Blocks signals and cancellation, and lets them again. For moments only: a signal of the process goes to
+ * another thread meanwhile. */
 void quiet_begin(struct quiet *quiet);
 void quiet_end(const struct quiet *quiet);
-void quiet_breathe(struct quiet *quiet);
 
 /* pthread_cond_wait() for a twentieth of a second at most, and a millisecond's sleep, without cancellation.
  */

@@ -60,11 +60,16 @@ void open_again(struct handle *handle) {
 
 int open_again_start(struct handle *handle) {
     struct libpq *libpq = handle->libpq;
-    struct server *server = handle->refused ? NULL : take_for_reset(handle);
-    if (!server) {
-        if (!handle->refused)
-            handle_sayf(handle, "pqone: all server connections to %s are in use\n", set_name(handle->set));
+    if (handle->refused)
         return 0;
+    struct server *server = take_for_reset(handle);
+    if (!server) { /* all are in use: one more, for which nobody is waited for */
+        server = open_own_start(handle);
+        if (!server || server->state != SERVER_OPENING)
+            return 0;
+        handle->status = CONNECTION_BAD;
+        lease_pin(handle, server, PIN_CONNECTING, NULL);
+        return 1;
     }
     server_forget(server);
     int started = libpq->PQresetStart(server->conn);

@@ -2,6 +2,7 @@
 #define _GNU_SOURCE
 #include "wait.h"
 
+#include <semaphore.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,7 +18,7 @@ struct waiter {
     struct waiter *next_of_all; /* in `waiting`, under `lock` */
     struct handle *handle;
     int thread;
-    pthread_cond_t woken;
+    sem_t woken;
     struct server *granted;
 };
 
@@ -60,11 +61,7 @@ struct waiter *wait_join(struct set *set, struct handle *handle) {
         return NULL;
     waiter->handle = handle;
     waiter->thread = process_thread();
-    pthread_condattr_t attributes;
-    pthread_condattr_init(&attributes);
-    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
-    pthread_cond_init(&waiter->woken, &attributes);
-    pthread_condattr_destroy(&attributes);
+    sem_init(&waiter->woken, 0, 0);
     if (set->last_waiter)
         set->last_waiter->next = waiter;
     else
@@ -78,17 +75,23 @@ struct waiter *wait_join(struct set *set, struct handle *handle) {
     return waiter;
 }
 
-struct server *wait_a_moment(struct set *set, struct waiter *waiter) {
+struct server *wait_a_moment(struct set *set, struct waiter *waiter, struct quiet *quiet) {
     /* Who released just before we joined saw nobody waiting. */
     wait_hand_over(set);
-    if (!waiter->granted) {
-        struct timespec until;
-        clock_gettime(CLOCK_MONOTONIC, &until);
-        until.tv_nsec += MOMENT;
-        until.tv_sec += until.tv_nsec / 1000000000;
-        until.tv_nsec %= 1000000000;
-        pthread_cond_timedwait(&waiter->woken, &set->lock, &until);
-    }
+    if (waiter->granted)
+        return waiter->granted;
+    struct timespec until;
+    clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_nsec += MOMENT;
+    until.tv_sec += until.tv_nsec / 1000000000;
+    until.tv_nsec %= 1000000000;
+    /* A signal handler may leave from here by longjmp, a cancellation end the thread: no lock goes with it.
+     */
+    pthread_mutex_unlock(&set->lock);
+    quiet_end(quiet);
+    sem_timedwait(&waiter->woken, &until);
+    quiet_begin(quiet);
+    pthread_mutex_lock(&set->lock);
     return waiter->granted;
 }
 
@@ -120,7 +123,7 @@ struct server *wait_leave(struct set *set, struct waiter *waiter) {
     take_out(set, waiter);
     wait_no_more(waiter);
     struct server *granted = waiter->granted;
-    pthread_cond_destroy(&waiter->woken);
+    sem_destroy(&waiter->woken);
     free(waiter);
     return granted;
 }
@@ -152,35 +155,41 @@ void wait_hand_over(struct set *set) {
         waiter->granted = server;
         wait_no_more(waiter);
         take_out(set, waiter);
-        pthread_cond_signal(&waiter->woken);
+        sem_post(&waiter->woken);
     }
 }
 
 void wait_look_again(struct set *set) {
     if (set->waiters)
-        pthread_cond_signal(&set->waiters->woken);
+        sem_post(&set->waiters->woken);
 }
 
-void wait_holders(struct set *set, char *text, size_t size) {
-    unsigned named = 0, others = 0;
-    size_t used = 0;
-    text[0] = '\0';
+void wait_note_holders(const struct set *set, struct holders *holders) {
+    holders->named = holders->others = 0;
     for (const struct handle *handle = set->handles; handle; handle = handle->next) {
         if (!lease_held(handle))
             continue;
-        char name[200];
-        if (named == 3 || used + 40 > size) {
-            others++;
+        if (holders->named == HOLDERS_NAMED) {
+            holders->others++;
             continue;
         }
-        call_site_name(handle->site, name, sizeof name);
-        int length = snprintf(text + used, size - used, "%s%s%s", named ? ", " : "", name,
-                              atomic_load(&handle->pin) ? " (pinned)" : "");
-        used += (size_t)length < size - used ? (size_t)length : size - used - 1;
-        named++;
+        holders->sites[holders->named] = handle->site;
+        holders->pinned[holders->named++] = atomic_load(&handle->pin) != PIN_NONE;
     }
-    if (others)
-        snprintf(text + used, size - used, " and %u more", others);
+}
+
+void wait_name_holders(const struct holders *holders, char *text, size_t size) {
+    size_t used = 0;
+    text[0] = '\0';
+    for (unsigned i = 0; i < holders->named && used + 40 < size; i++) {
+        char name[200];
+        call_site_name(holders->sites[i], name, sizeof name);
+        int length = snprintf(text + used, size - used, "%s%s%s", i ? ", " : "", name,
+                              holders->pinned[i] ? " (pinned)" : "");
+        used += (size_t)length < size - used ? (size_t)length : size - used - 1;
+    }
+    if (holders->others)
+        snprintf(text + used, size - used, " and %u more", holders->others);
 }
 
 void waits_fork(enum fork_side side) {

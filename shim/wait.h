@@ -6,6 +6,7 @@
 #ifndef PQONE_WAIT_H
 #define PQONE_WAIT_H
 
+#include "quiet.h"
 #include "set.h"
 
 /* Can waiting help this thread? Only while somebody is connecting, or some other living thread that is not
@@ -15,10 +16,10 @@ bool wait_can_help(const struct set *set, const struct handle *handle);
 struct waiter;
 
 /* Joins the queue, sleeps until a connection is handed over or a twentieth of a second has passed (then
- * the world is looked at again), and keeps its place until wait_leave(). Under the set lock, which is
- * given up while sleeping. Returns the connection, leased to the handle, or NULL. */
+ * the world is looked at again), and keeps its place until wait_leave(). Under the set lock, which, as
+ * the quiet, is given up while sleeping. Returns the connection, leased to the handle, or NULL. */
 struct waiter *wait_join(struct set *set, struct handle *handle);
-struct server *wait_a_moment(struct set *set, struct waiter *waiter);
+struct server *wait_a_moment(struct set *set, struct waiter *waiter, struct quiet *quiet);
 /* Leaves the queue. A connection that was handed over in between is returned. Under the set lock. */
 struct server *wait_leave(struct set *set, struct waiter *waiter);
 
@@ -31,8 +32,16 @@ void wait_hand_over(struct set *set);
 /* Wakes the first waiter to look again: a place has become free to grow into. Under the set lock. */
 void wait_look_again(struct set *set);
 
-/* "SITE, SITE and 3 more": the call sites of those who hold the set's connections. Under the set lock. */
-void wait_holders(struct set *set, char *text, size_t size);
+/* The call sites of those who hold the set's connections: noted under the set lock, put into words ("SITE,
+ * SITE and 3 more") without it, because the loader is asked for names. */
+enum { HOLDERS_NAMED = 3 };
+struct holders {
+    uint32_t sites[HOLDERS_NAMED];
+    bool pinned[HOLDERS_NAMED];
+    unsigned named, others;
+};
+void wait_note_holders(const struct set *set, struct holders *holders);
+void wait_name_holders(const struct holders *holders, char *text, size_t size);
 
 void waits_fork(enum fork_side side);
 

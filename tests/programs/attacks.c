@@ -1,15 +1,19 @@
 /* attacks.c: programs that leave calls by side doors, outlive their connections or change the ground. */
 #include "case/case.h"
 
+#include <arpa/inet.h>
 #include <fcntl.h>
 #include <pthread.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/time.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 static sigjmp_buf way_out;
@@ -20,6 +24,80 @@ static PGconn *bad_handle(const char *words) {
     PGconn *handle = PQconnectdb(conninfo);
     expect_number(PQstatus(handle), CONNECTION_BAD);
     return handle;
+}
+
+static void leave(int signal) {
+    (void)signal;
+    siglongjmp(way_out, 1);
+}
+
+static void alarm_after(int milliseconds) {
+    struct itimerval when = {{0, 0}, {milliseconds / 1000, milliseconds % 1000 * 1000}};
+    signal(SIGALRM, leave);
+    setitimer(ITIMER_REAL, &when, NULL);
+}
+
+static int mute_listener(char *conninfo, size_t size) {
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t length = sizeof address;
+    int listener = socket(AF_INET, SOCK_STREAM, 0);
+    expect(bind(listener, (struct sockaddr *)&address, length) == 0 && listen(listener, 5) == 0);
+    getsockname(listener, (struct sockaddr *)&address, &length);
+    snprintf(conninfo, size, "hostaddr=127.0.0.1 port=%d user=app dbname=shop sslmode=disable",
+             ntohs(address.sin_port));
+    return listener;
+}
+
+/* Sends every caller away at once. */
+static void *send_away(void *listener) {
+    for (;;) {
+        int peer = accept(*(int *)listener, NULL, NULL);
+        if (peer < 0)
+            return NULL;
+        close(peer);
+    }
+}
+
+CASE(connect_left, "", "a connect that was left by siglongjmp hangs no later connect to that target") {
+    char conninfo[200];
+    static int listener;
+    listener = mute_listener(conninfo, sizeof conninfo);
+    if (sigsetjmp(way_out, 1) == 0) {
+        alarm_after(200);
+        PQfinish(PQconnectdb(conninfo));
+        expect(!"the connect came back");
+    }
+    pthread_t thread;
+    pthread_create(&thread, NULL, send_away, &listener);
+    double before = seconds_now();
+    PGconn *handle = PQconnectdb(conninfo);
+    expect_number(PQstatus(handle), CONNECTION_BAD);
+    expect(seconds_now() - before < 5);
+    PQfinish(handle);
+}
+
+static char left_conninfo[200];
+static void *connect_in_thread(void *unused) {
+    PGconn *handle = PQconnectdb(left_conninfo);
+    expect_number(PQstatus(handle), CONNECTION_BAD);
+    PQfinish(handle);
+    return unused;
+}
+
+CASE(connect_cancelled, "", "a thread cancelled inside PQconnectdb hangs no other thread's connect") {
+    static int listener;
+    pthread_t first, away;
+    listener = mute_listener(left_conninfo, sizeof left_conninfo);
+    pthread_create(&first, NULL, connect_in_thread, NULL);
+    sleep_ms(200);
+    pthread_cancel(first);
+    pthread_join(first, NULL);
+    pthread_create(&away, NULL, send_away, &listener);
+    double before = seconds_now();
+    PGconn *handle = PQconnectdb(left_conninfo);
+    expect_number(PQstatus(handle), CONNECTION_BAD);
+    expect(seconds_now() - before < 5);
+    PQfinish(handle);
 }
 
 static void *sleep_in_server(void *handle) {
@@ -98,6 +176,74 @@ CASE(left_then_deeper, "",
         PQexec(handle, "DO $$BEGIN RAISE NOTICE 'out'; END$$");
     deeper(handle, NULL, true);
     expect_backends(0, 0);
+}
+
+CASE(dead_children, "", "2100 children that connected and died do not cost the parent its sessions") {
+    PGconn *first = open_handle();
+    expect_text(ask(first, "SELECT 1"), "1");
+    for (int i = 0; i < 2100; i++) {
+        pid_t child = fork();
+        if (child == 0) {
+            PGconn *own = open_handle();
+            expect_text(ask(own, "SELECT 1"), "1");
+            _exit(0);
+        }
+        expect_number(child_status(child), 0);
+    }
+    ask(first, "BEGIN");
+    PGconn *pinned = open_handle();
+    ask(pinned, "SET work_mem = '3MB'");
+    pid_t child = fork();
+    if (child == 0)
+        _exit(0);
+    child_status(child);
+    expect_text(ask(pinned, "SHOW work_mem"), "3MB");
+    PQfinish(pinned);
+    PQfinish(first);
+}
+
+CASE(other_identity_at_cap, "PQONE_MAX_CONNECTIONS=1",
+     "a role's new settings do not lock a handle out of the only connection") {
+    control("ALTER ROLE app RESET ALL");
+    PGconn *old = open_handle();
+    expect_text(ask(old, "SELECT 1"), "1");
+    control("ALTER ROLE app SET TimeZone = 'Asia/Tokyo'");
+    if (sharing()) {
+        char sql[200];
+        snprintf(
+            sql, sizeof sql,
+            "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE application_name = '%s'",
+            getenv("PGAPPNAME"));
+        control(sql);
+        sleep_ms(200);
+    }
+    PGconn *fresh = open_handle();
+    expect_text(ask(fresh, "SHOW TimeZone"), "Asia/Tokyo");
+    double before = seconds_now();
+    expect_text(ask(old, "SELECT 2"), "2");
+    expect_text(ask(fresh, "SELECT 3"), "3");
+    expect_text(ask(old, "SELECT 4"), "4");
+    expect(seconds_now() - before < 3);
+    PQfinish(old);
+    PQfinish(fresh);
+    control("ALTER ROLE app RESET ALL");
+}
+
+CASE(reset_start_beside_busy, "", "PQresetStart works while another handle is busy") {
+    PGconn *busy = open_handle(), *handle = open_handle();
+    ask(busy, "BEGIN");
+    expect_number(PQresetStart(handle), 1);
+    PostgresPollingStatusType wants = PGRES_POLLING_WRITING;
+    double before = seconds_now();
+    while (wants != PGRES_POLLING_OK && wants != PGRES_POLLING_FAILED && seconds_now() - before < 5) {
+        sleep_ms(1);
+        wants = PQresetPoll(handle);
+    }
+    expect_number(wants, PGRES_POLLING_OK);
+    expect_text(ask(handle, "SELECT 1"), "1");
+    ask(busy, "COMMIT");
+    PQfinish(busy);
+    PQfinish(handle);
 }
 
 CASE(pointers_last, "PQONE_MAX_LIFETIME=100ms",
@@ -233,6 +379,72 @@ CASE(millions_of_handles, "PQONE_LOG=none PQONE_STACK=0",
 }
 
 static atomic_int stop;
+static void *holds_a_while(void *handle) {
+    PQclear(PQexec(handle, "BEGIN"));
+    sleep_ms(1500);
+    PQclear(PQexec(handle, "COMMIT"));
+    return NULL;
+}
+static void *query_once(void *handle) {
+    PQclear(PQexec(handle, "SELECT 1"));
+    return NULL;
+}
+
+CASE(waiter_cancelled, "PQONE_MAX_CONNECTIONS=1",
+     "a thread cancelled while it waits for a connection locks nobody out") {
+    PGconn *one = open_handle(), *two = open_handle(), *three = open_handle();
+    pthread_t holder, waiter;
+    pthread_create(&holder, NULL, holds_a_while, one);
+    sleep_ms(300);
+    pthread_create(&waiter, NULL, query_once, two);
+    sleep_ms(300);
+    pthread_cancel(waiter);
+    pthread_join(holder, NULL);
+    pthread_join(waiter, NULL);
+    double before = seconds_now();
+    expect_text(ask(three, "SELECT 3"), "3");
+    PQfinish(two);
+    expect_text(ask(one, "SELECT 1"), "1");
+    expect(seconds_now() - before < 3);
+    PQfinish(one);
+    PQfinish(three);
+}
+
+CASE(waiter_left, "PQONE_MAX_CONNECTIONS=1", "a wait for a connection left by siglongjmp locks nobody out") {
+    PGconn *one = open_handle(), *two = open_handle(), *three = open_handle();
+    pthread_t holder;
+    pthread_create(&holder, NULL, holds_a_while, one);
+    sleep_ms(300);
+    if (sigsetjmp(way_out, 1) == 0) {
+        sigset_t alarm;
+        sigemptyset(&alarm);
+        sigaddset(&alarm, SIGALRM);
+        alarm_after(425);
+        PQclear(PQexec(two, "SELECT pg_sleep(2)"));
+    }
+    pthread_join(holder, NULL);
+    double before = seconds_now();
+    expect_text(ask(three, "SELECT 3"), "3");
+    PQclear(PQexec(two, "SELECT 2"));
+    PQfinish(two);
+    expect_text(ask(one, "SELECT 1"), "1");
+    expect(seconds_now() - before < 4);
+    PQfinish(one);
+    PQfinish(three);
+}
+
+CASE(failed_then_fork, "", "a failed handle answers after a fork as it did before") {
+    PGconn *handle = bad_handle("port=1");
+    expect_number(PQstatus(handle), CONNECTION_BAD);
+    pid_t child = fork();
+    if (child == 0)
+        _exit(0);
+    child_status(child);
+    PQclear(PQexec(handle, "SELECT 1"));
+    expect_text(PQerrorMessage(handle), "no connection to the server\n");
+    PQfinish(handle);
+}
+
 static PGconn *at_exit_handle;
 static void last_query(void) {
     PGresult *result = PQexec(at_exit_handle, "SELECT 1");
