@@ -109,6 +109,17 @@ static PGconn *enter(struct call *call, struct handle *handle, struct server *se
     return server->conn;
 }
 
+/* Another handle's unnamed statement goes; the server then says that there is none. */
+static void drop_unnamed(const struct handle *handle, struct server *server) {
+    const struct libpq *libpq = handle->libpq;
+    uint64_t number = atomic_load_explicit(&handle->number, memory_order_relaxed);
+    if (server->parsed_by == number || server->state != SERVER_OPEN ||
+        libpq->PQtransactionStatus(server->conn) != PQTRANS_IDLE)
+        return;
+    libpq->PQclear(libpq->PQexec(server->conn, ""));
+    server->parsed_by = number;
+}
+
 PGconn *call_begin(struct call *call, struct handle *handle, enum pin_reason pin, const char *query) {
     struct verdict verdict = {.reason = PIN_NONE};
     struct call *outer = atomic_load_explicit(&handle->call, memory_order_relaxed);
@@ -133,6 +144,8 @@ PGconn *call_begin(struct call *call, struct handle *handle, enum pin_reason pin
     call->discard_all = (verdict.traits & STATEMENT_DISCARD_ALL) != 0;
     if (pin != PIN_NONE && server->state != SERVER_OWN)
         pin_for(handle, server, pin, query, &verdict);
+    if (pin == PIN_PIPELINE) /* in there it would be too late */
+        drop_unnamed(handle, server);
     if (query)
         server->parsed_by = atomic_load_explicit(&handle->number, memory_order_relaxed);
     PGconn *conn = enter(call, handle, server);
@@ -142,13 +155,8 @@ PGconn *call_begin(struct call *call, struct handle *handle, enum pin_reason pin
 
 PGconn *call_begin_named(struct call *call, struct handle *handle, const char *name) {
     PGconn *conn = call_begin(call, handle, PIN_NONE, NULL);
-    struct server *server = call->server;
-    uint64_t number = atomic_load_explicit(&handle->number, memory_order_relaxed);
-    if (conn && (!name || !name[0]) && server->parsed_by != number && server->state == SERVER_OPEN &&
-        handle->libpq->PQtransactionStatus(conn) == PQTRANS_IDLE) {
-        handle->libpq->PQclear(handle->libpq->PQexec(conn, "")); /* drops it: the server says there is none */
-        server->parsed_by = number;
-    }
+    if (conn && (!name || !name[0]))
+        drop_unnamed(handle, call->server);
     return conn;
 }
 
