@@ -22,8 +22,8 @@ struct resolution {
     size_t question_length;
     uint64_t hash;
     struct target *target;
-    char *files[FILES]; /* whose identity is part of the key */
-    char *identities;   /* as they were; another identity is another target */
+    char *files[FILES]; /* what it was resolved by */
+    char *identities;   /* as they were; with another identity it has to be resolved again */
 };
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* a leaf; guards `remembered` and references */
@@ -160,25 +160,39 @@ static void add_file(char **files, const char *given, const char *in_home) {
         files[i] = NULL;
 }
 
-/* The files that decide as whom libpq authenticates, or what a service means. */
+/* The files that decide as whom libpq authenticates. */
 static void files_of(char **files, const PQconninfoOption *options, const char *host) {
     const char *password = option_value(options, "password"), *sslmode = option_value(options, "sslmode");
     if (!password || !password[0])
         add_file(files, option_value(options, "passfile"), ".pgpass");
-    if (option_value(options, "service") || getenv("PGSERVICE")) {
-        char system_wide[512];
-        const char *directory = getenv("PGSYSCONFDIR");
-        snprintf(system_wide, sizeof system_wide, "%s/pg_service.conf",
-                 directory ? directory : "/etc/postgresql-common");
-        add_file(files, getenv("PGSERVICEFILE"), ".pg_service.conf");
-        add_file(files, system_wide, NULL);
-    }
     if ((host && host[0] == '/') || (sslmode && strcmp(sslmode, "disable") == 0))
         return;
     add_file(files, option_value(options, "sslcert"), ".postgresql/postgresql.crt");
     add_file(files, option_value(options, "sslkey"), ".postgresql/postgresql.key");
     add_file(files, option_value(options, "sslrootcert"), ".postgresql/root.crt");
     add_file(files, option_value(options, "sslcrl"), ".postgresql/root.crl");
+}
+
+/* Before 18 PQconninfo does not tell of a service, so the program's words are asked. */
+static bool names_service(const struct words *words) {
+    for (int i = 0; i < words->count; i++)
+        if (strcmp(words->keywords[i], "service") == 0 ||
+            (words->expand_dbname && words->values[i] && strcmp(words->keywords[i], "dbname") == 0 &&
+             strstr(words->values[i], "service")))
+            return true;
+    return getenv("PGSERVICE") != NULL;
+}
+
+/* What a service means is in the target's words. Its files only tell whether it still means that. */
+static void add_service_files(char **files, const struct words *words) {
+    char system_wide[512];
+    const char *directory = getenv("PGSYSCONFDIR");
+    if (!names_service(words))
+        return;
+    snprintf(system_wide, sizeof system_wide, "%s/pg_service.conf",
+             directory ? directory : "/etc/postgresql-common");
+    add_file(files, getenv("PGSERVICEFILE"), ".pg_service.conf");
+    add_file(files, system_wide, NULL);
 }
 
 /* A PGconn that libpq filled in and then refused because of our word, or NULL if it did not refuse. */
@@ -297,6 +311,7 @@ static struct target *ask_libpq(struct libpq *libpq, const struct request *reque
         host = hosts;
     files_of(files, options, host);
     target = make_target(libpq, options, host, option_value(port_options, "port"), files);
+    add_service_files(files, &words);
 done:
     libpq->PQconninfoFree(options);
     libpq->PQconninfoFree(port_options);

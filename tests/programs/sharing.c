@@ -107,6 +107,24 @@ CASE(by_service, "", "a service file resolves to the same target") {
     same_target(open_handle(), PQconnectdb("service=counter"));
 }
 
+CASE(service_edited, "", "a service that means something else by now leads there, however it is named") {
+    const char *named[] = {"service=counter", "postgresql:///?service=counter", NULL};
+    char path[512];
+    snprintf(path, sizeof path, "%s/services", case_directory());
+    setenv("PGSERVICEFILE", path, 1);
+    for (int i = 0; i < 6; i++) {
+        const char *meant = i % 2 ? "other" : "shop", *keywords[] = {"service", NULL},
+                   *values[] = {"counter", NULL};
+        FILE *file = fopen(path, "w");
+        fprintf(file, "[counter]\ndbname=%s\nuser=app\n", meant);
+        fclose(file);
+        PGconn *handle = named[i / 2] ? PQconnectdb(named[i / 2]) : PQconnectdbParams(keywords, values, 0);
+        expect_text(PQerrorMessage(handle), "");
+        expect_text(ask(handle, "SELECT current_database()"), meant);
+        PQfinish(handle);
+    }
+}
+
 CASE(by_start, "", "PQconnectStart and PQconnectPoll give a handle that answers") {
     PGconn *first = open_handle(), *second = PQconnectStart("dbname=shop user=app");
     PostgresPollingStatusType state = PGRES_POLLING_WRITING;
