@@ -289,6 +289,8 @@ static struct server *find(struct set *set, struct handle *handle, struct quiet 
     struct server *server = NULL;
     if (handle->waiter && (server = leave_queue(set, handle, NULL)))
         return server; /* its last wait was left by longjmp, and came to this */
+    if (set->waiters)
+        wait_was_left(set);
     int64_t deadline = recorder_now() + settings()->wait_timeout;
     for (;;) {
         if (wait_is_first(set, handle->waiter) && (server = take_free(set, handle, patience)))

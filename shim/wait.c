@@ -11,15 +11,16 @@
 #include "lease.h"
 #include "watch/call_site.h"
 
-enum { MOMENT = 50000000 }; /* nanoseconds */
+enum { MOMENT = 50000000, GONE = 300000000 }; /* nanoseconds */
 
 struct waiter {
-    struct waiter *next;        /* in the set's queue, under the set lock, as is `granted` */
+    struct waiter *next;        /* in the set's queue, under the set lock, as are `granted` and `seen` */
     struct waiter *next_of_all; /* in `waiting`, under `lock` */
     struct handle *handle;
     int thread;
     sem_t woken;
-    struct server *granted;
+    struct server *granted; /* not taken up yet */
+    int64_t seen;           /* when its thread last was here */
 };
 
 /* All that wait in any set: a thread that waits for one set may hold what another thread waits for. */
@@ -55,12 +56,20 @@ bool wait_can_help(const struct set *set, const struct handle *handle) {
     return false;
 }
 
+static void is_waiting_now(struct waiter *waiter) {
+    pthread_mutex_lock(&lock);
+    waiter->next_of_all = waiting;
+    waiting = waiter;
+    pthread_mutex_unlock(&lock);
+}
+
 struct waiter *wait_join(struct set *set, struct handle *handle) {
     struct waiter *waiter = calloc(1, sizeof *waiter);
     if (!waiter)
         return NULL;
     waiter->handle = handle;
     waiter->thread = process_thread();
+    waiter->seen = recorder_now();
     sem_init(&waiter->woken, 0, 0);
     if (set->last_waiter)
         set->last_waiter->next = waiter;
@@ -68,14 +77,12 @@ struct waiter *wait_join(struct set *set, struct handle *handle) {
         set->waiters = waiter;
     set->last_waiter = waiter;
     atomic_fetch_add(&set->waiting, 1);
-    pthread_mutex_lock(&lock);
-    waiter->next_of_all = waiting;
-    waiting = waiter;
-    pthread_mutex_unlock(&lock);
+    is_waiting_now(waiter);
     return waiter;
 }
 
 struct server *wait_a_moment(struct set *set, struct waiter *waiter, struct quiet *quiet) {
+    waiter->seen = recorder_now();
     /* Who released just before we joined saw nobody waiting. */
     wait_hand_over(set);
     if (waiter->granted)
@@ -112,7 +119,7 @@ static void take_out(struct set *set, struct waiter *waiter) {
         link = &(*link)->next;
     }
     if (!*link)
-        return; /* a hand-over took it out */
+        return;
     *link = waiter->next;
     if (set->last_waiter == waiter)
         set->last_waiter = before;
@@ -128,8 +135,33 @@ struct server *wait_leave(struct set *set, struct waiter *waiter) {
     return granted;
 }
 
+/* A wait may be left by longjmp or end with its thread. Who was only slow finds that out, and waits on. */
+static bool is_gone(const struct waiter *waiter) {
+    return recorder_now() - waiter->seen > GONE || !process_thread_lives(waiter->thread);
+}
+
 bool wait_is_first(const struct set *set, const struct waiter *waiter) {
-    return set->waiters == waiter;
+    const struct waiter *first = set->waiters;
+    while (first && first != waiter && (first->granted || is_gone(first)))
+        first = first->next;
+    return first == waiter;
+}
+
+static void take_back_from_the_gone(struct set *set) {
+    for (struct waiter *waiter = set->waiters; waiter; waiter = waiter->next)
+        if (waiter->granted && is_gone(waiter)) {
+            atomic_store(&waiter->granted->holder, 0);
+            atomic_store(&waiter->granted->lease, LEASE_FREE(0));
+            waiter->granted = NULL;
+            is_waiting_now(waiter);
+        }
+}
+
+void wait_was_left(struct set *set) {
+    for (struct waiter *waiter = set->waiters; waiter; waiter = waiter->next)
+        if (waiter->thread == process_thread())
+            waiter->seen = 0;
+    take_back_from_the_gone(set);
 }
 
 static struct server *take_for(struct set *set, struct handle *handle) {
@@ -145,16 +177,14 @@ static struct server *take_for(struct set *set, struct handle *handle) {
 }
 
 void wait_hand_over(struct set *set) {
-    struct waiter *next;
-    for (struct waiter *waiter = set->waiters; waiter; waiter = next) {
-        next = waiter->next;
-        struct server *server = take_for(set, waiter->handle);
+    take_back_from_the_gone(set);
+    for (struct waiter *waiter = set->waiters; waiter; waiter = waiter->next) {
+        struct server *server = waiter->granted || is_gone(waiter) ? NULL : take_for(set, waiter->handle);
         if (!server)
             continue; /* another may be served by what does not suit this one */
         atomic_store(&server->holder, waiter->thread);
         waiter->granted = server;
         wait_no_more(waiter);
-        take_out(set, waiter);
         sem_post(&waiter->woken);
     }
 }

@@ -26,7 +26,12 @@ struct server *wait_leave(struct set *set, struct waiter *waiter);
 /* Is it this waiter's turn to take what is free? NULL asks for somebody who is not in the queue. */
 bool wait_is_first(const struct set *set, const struct waiter *waiter);
 
-/* Hands free connections to the first waiters. Under the set lock. */
+/* This thread asks anew: if it is in the queue for another handle, it left that wait by longjmp. Under the
+ * set lock. */
+void wait_was_left(struct set *set);
+
+/* Hands free connections to the first waiters, and takes them back from those who do not come for them. Under
+ * the set lock. */
 void wait_hand_over(struct set *set);
 
 /* Wakes the first waiter to look again: a place has become free to grow into. Under the set lock. */
