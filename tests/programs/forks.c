@@ -1,6 +1,8 @@
 /* forks.c: parent and children never hurt one another's sessions. */
 #include "case/case.h"
 
+#include <dirent.h>
+#include <poll.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
@@ -9,6 +11,8 @@
 #include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
+
+#include "watch/ledger.h"
 
 static void backend_pids(char *into, size_t size) {
     char sql[256];
@@ -220,4 +224,178 @@ CASE(threads_and_forks, "", "forks while threads are inside calls: the children 
     stop = 1;
     for (int i = 0; i < 4; i++)
         pthread_join(threads[i], NULL);
+}
+
+/* One that does nothing and is gone: what system() and every daemon's helper leave behind. */
+static void fork_in_passing(void) {
+    int child = fork();
+    if (child == 0)
+        _exit(0);
+    expect_number(child_status(child), 0);
+}
+
+static void poll_on(PGconn *handle, PostgresPollingStatusType *state) {
+    struct pollfd wait = {.fd = PQsocket(handle),
+                          .events = *state == PGRES_POLLING_READING ? POLLIN : POLLOUT};
+    expect(wait.fd >= 0);
+    expect(poll(&wait, 1, 5000) > 0);
+    *state = PQconnectPoll(handle);
+}
+
+CASE(fork_in_connect, "",
+     "a fork between PQconnectStart and PQconnectPoll: the parent's socket stays, and only the parent drives "
+     "it") {
+    PostgresPollingStatusType state = PGRES_POLLING_WRITING;
+    PGconn *handle = PQconnectStart("dbname=shop user=app");
+    int before = PQsocket(handle);
+    expect(before >= 0);
+    int child = fork();
+    if (child == 0) {
+        if (!sharing())
+            _exit(0);
+        for (int i = 0; i < 20; i++) {
+            expect_number(PQconnectPoll(handle), PGRES_POLLING_FAILED);
+            sleep_ms(2);
+        }
+        PQfinish(handle);
+        exit(0);
+    }
+    sleep_ms(20);
+    expect_number(PQsocket(handle), before);
+    while (state != PGRES_POLLING_OK && state != PGRES_POLLING_FAILED) {
+        fork_in_passing();
+        poll_on(handle, &state);
+    }
+    expect_number(state, PGRES_POLLING_OK);
+    expect_number(child_status(child), 0);
+    expect_text(ask(handle, "SELECT 1"), "1");
+    PQfinish(handle);
+}
+
+CASE(failed_then_fork, "", "after a fork a handle that never connected says in the parent what libpq says") {
+    PGconn *handle = PQconnectdb("host=/nonexistent dbname=shop");
+    expect_part(PQerrorMessage(handle), "No such file or directory");
+    fork_in_passing();
+    expect_part(PQerrorMessage(handle), "No such file or directory");
+    PGresult *result = PQexec(handle, "SELECT 1");
+    expect(PQresultStatus(result) == PGRES_FATAL_ERROR || !result);
+    PQclear(result);
+    expect_text(PQerrorMessage(handle), "no connection to the server\n");
+    PQreset(handle);
+    expect_part(PQerrorMessage(handle), "No such file or directory");
+    PQfinish(handle);
+}
+
+CASE(one_after_the_other, "", "a handle that the child used is the parent's again when the child is gone") {
+    PGconn *handle = open_handle();
+    ask(handle, "SELECT 1");
+    for (int i = 0; i < 2; i++) {
+        int child = fork();
+        if (child == 0) {
+            expect_text(ask(handle, "SELECT 'child'"), "child");
+            _exit(0);
+        }
+        expect_number(child_status(child), 0);
+        expect_text(ask(handle, "SELECT 'parent'"), "parent");
+    }
+    PQfinish(handle);
+}
+
+CASE(idle_is_no_legacy, "PQONE_LINGER=1min",
+     "what only lingers ends with the process that opened it, though a child lives on") {
+    int pipes[2], sleeper = 0;
+    expect_number(pipe(pipes), 0);
+    int child = fork();
+    if (child == 0) {
+        PGconn *handle = open_handle();
+        ask(handle, "SELECT 1");
+        PQfinish(handle);
+        int grandchild = fork();
+        if (grandchild == 0) {
+            sleep_ms(20000);
+            _exit(0);
+        }
+        expect(write(pipes[1], &grandchild, sizeof grandchild) == sizeof grandchild);
+        exit(0);
+    }
+    expect_number(child_status(child), 0);
+    expect(read(pipes[0], &sleeper, sizeof sleeper) == sizeof sleeper);
+    expect_number(kill(sleeper, 0), 0);
+    int left = backends();
+    for (int i = 0; i < 100 && left > 0; i++) {
+        sleep_ms(20);
+        left = backends();
+    }
+    kill(sleeper, SIGKILL);
+    expect_number(left, 0);
+}
+
+/* This process's own ledger, as a reader has it; NULL: none. */
+static bool read_ledger(struct ledger_header *header) {
+    char prefix[32], path[1024];
+    snprintf(prefix, sizeof prefix, "%d-", (int)getpid());
+    const char *directory = getenv("PQONE_LEDGER_DIR");
+    DIR *stream = directory ? opendir(directory) : NULL;
+    bool found = false;
+    for (struct dirent *entry; stream && !found && (entry = readdir(stream));) {
+        if (strncmp(entry->d_name, prefix, strlen(prefix)) != 0)
+            continue;
+        snprintf(path, sizeof path, "%s/%s", directory, entry->d_name);
+        FILE *file = fopen(path, "r");
+        found = file && fread(header, sizeof *header, 1, file) == 1;
+        if (file)
+            fclose(file);
+    }
+    if (stream)
+        closedir(stream);
+    return found;
+}
+
+static void expect_counters(unsigned alive, unsigned busy) {
+    struct ledger_header header;
+    if (!shimmed())
+        return;
+    expect(read_ledger(&header));
+    const struct ledger_counters *counters = &header.counters;
+    expect_number((long long)counters->handles_alive, alive);
+    expect_number((long long)counters->busy, busy);
+    expect((long long)counters->servers_alive >= 0 && counters->servers_alive < 10);
+    expect(counters->handles_alive_peak < 10 && counters->busy_peak < 10 &&
+           counters->servers_alive_peak < 10);
+    expect(counters->handles_finished <= counters->handles_opened);
+}
+
+CASE(counters_after_fork, "",
+     "a child's counters start at nothing, and inherited handles that it uses and finishes take nothing off "
+     "them") {
+    PGconn *plain = open_handle(), *used = open_handle(), *pinned = open_handle(), *inside = open_handle();
+    PGconn *failed = PQconnectdb("host=/nonexistent dbname=shop");
+    ask(pinned, "SET search_path = nowhere");
+    ask(inside, "BEGIN");
+    expect_counters(5, 1);
+    int child = fork();
+    if (child == 0) {
+        if (sharing()) {
+            ask(used, "SELECT 1");
+            ask(inside, "ROLLBACK");
+            PQfinish(plain);
+            PQfinish(used);
+            PQfinish(pinned);
+            PQfinish(inside);
+            PQfinish(failed);
+        }
+        PGconn *own = open_handle();
+        ask(own, "SELECT 1");
+        expect_counters(1, 0);
+        PQfinish(own);
+        expect_counters(0, 0);
+        _exit(0);
+    }
+    expect_number(child_status(child), 0);
+    PQfinish(plain);
+    PQfinish(used);
+    PQfinish(pinned);
+    PQfinish(inside);
+    PQfinish(failed);
+    expect_counters(0, 0);
 }
