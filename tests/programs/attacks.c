@@ -58,6 +58,11 @@ static void *send_away(void *listener) {
     }
 }
 
+static void not_sanitized(void) {
+    if (getenv("PQONE_TEST_RUNTIME"))
+        skip("a sanitizer's runtime has a memory of its own");
+}
+
 CASE(connect_left, "", "a connect that was left by siglongjmp hangs no later connect to that target") {
     char conninfo[200];
     static int listener;
@@ -343,6 +348,7 @@ CASE(number_reused_after_finish, "",
 
 CASE(memory_limit_later, "",
      "a limit on the address space, set after the first connect, leaves the program its memory") {
+    not_sanitized();
     PGconn *handle = open_handle();
     struct rlimit limit = {(rlim_t)2 << 30, (rlim_t)2 << 30};
     expect(setrlimit(RLIMIT_AS, &limit) == 0);
@@ -357,6 +363,7 @@ CASE(millions_of_handles, "PQONE_LOG=none PQONE_STACK=0",
      "a program never runs out of handles, under a limit on its address space neither") {
     if (!sharing())
         skip("takes too long without the shim");
+    not_sanitized();
     long pages = 0;
     FILE *file = fopen("/proc/self/statm", "r");
     expect(file && fscanf(file, "%ld", &pages) == 1);
@@ -501,6 +508,7 @@ static long resident(void) {
 
 CASE(ten_thousand_targets, "PQONE_LOG=none",
      "10,000 distinct targets leave neither memory nor descriptors behind") {
+    not_sanitized();
     int before = descriptors();
     long memory = 0;
     for (int i = 0; i < 10000; i++) {
@@ -534,6 +542,7 @@ CASE(storms, "PQONE_LOG=none",
      "two threads that open and finish leave neither memory nor descriptors behind") {
     if (!sharing())
         skip("takes too long without the shim");
+    not_sanitized();
     pthread_t thread[2];
     long memory = 0;
     int open = 0;
