@@ -6,6 +6,7 @@
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 enum { WORDS = 128 };
 
@@ -15,6 +16,14 @@ enum { WORDS = 128 };
 bool growth_message_is_refusal(const char *message) {
     return strstr(message, REFUSAL_CODE) || strstr(message, "too many connections for") ||
            strstr(message, "too many clients already") || strstr(message, "remaining connection slots");
+}
+
+bool growth_wait_for_room(int tries) {
+    if (tries > 6)
+        return false;
+    struct timespec pause = {0, 1000000L << tries};
+    nanosleep(&pause, NULL);
+    return true;
 }
 
 /* The verbose message as libpq words it by default: no code, no LOCATION line. */

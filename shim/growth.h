@@ -17,4 +17,8 @@ enum growth growth_connect(struct set *set, struct handle *handle, struct server
 /* Is this libpq's message of a refusal for want of room, as far as one can tell without the SQLSTATE? */
 bool growth_message_is_refusal(const char *message);
 
+/* After connections were closed to make room: the server counts them until their backends have left. Gives
+ * them a moment, a longer one each time; false when that was long enough. */
+bool growth_wait_for_room(int tries);
+
 #endif

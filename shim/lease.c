@@ -201,7 +201,8 @@ static struct server *grow(struct set *set, struct handle *handle, struct quiet 
     *outcome = growth_connect(set, handle, &server);
     /* Room that our own idle connections to that server take is room we can make. */
     if (*outcome == GROWTH_REFUSED && sets_close_idle(set) > 0)
-        *outcome = growth_connect(set, handle, &server);
+        for (int tries = 0; *outcome == GROWTH_REFUSED && growth_wait_for_room(tries); tries++)
+            *outcome = growth_connect(set, handle, &server);
     quiet_begin(quiet);
     pthread_mutex_lock(&set->lock);
     connect_ends(set);

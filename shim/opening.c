@@ -161,11 +161,17 @@ void open_completed(struct handle *handle, struct server *server) {
         lease_say_over_cap(handle, "a connect never waits for capacity");
 }
 
+static bool is_refused(struct libpq *libpq, const PGconn *conn) {
+    return conn && libpq->PQstatus(conn) == CONNECTION_BAD &&
+           growth_message_is_refusal(libpq->PQerrorMessage(conn));
+}
+
 /* The program's own connect, as it would be without us; room that our idle connections take is made. */
 static PGconn *connect_really(struct libpq *libpq, const struct request *request, const struct set *set) {
     PGconn *conn = request_connect(libpq, request);
-    if (conn && libpq->PQstatus(conn) == CONNECTION_BAD &&
-        growth_message_is_refusal(libpq->PQerrorMessage(conn)) && sets_close_idle(set) > 0) {
+    if (!is_refused(libpq, conn) || sets_close_idle(set) == 0)
+        return conn;
+    for (int tries = 0; is_refused(libpq, conn) && growth_wait_for_room(tries); tries++) {
         libpq->PQfinish(conn);
         conn = request_connect(libpq, request);
     }
