@@ -356,16 +356,28 @@ static PGconn *start_handle(void) {
     return handle;
 }
 
+/* The backend whose last statement this was. */
+static int backend_that_ran(const char *statement) {
+    char sql[300];
+    snprintf(sql, sizeof sql,
+             "SELECT max(pid) FROM pg_stat_activity WHERE application_name = '%s' AND query = $$%s$$",
+             getenv("PGAPPNAME"), statement);
+    return atoi(control(sql));
+}
+
 CASE(started_in_session_mode, "PQONE_MODE=session PQONE_LINGER=1min",
      "in session mode a handle of PQconnectStart has its connection to itself, a new one and a parked one") {
-    for (int round = 0; round < 2; round++) { /* the second round's is the one that the first parked */
+    for (int round = 0; round < 2; round++) { /* the second round's is one that the first parked */
         PGconn *first = start_handle();
         expect_number(poll_to_end(first, false), PGRES_POLLING_OK);
-        ask(first, "SELECT 1");
+        ask(first, "SELECT 'one'");
+        int backend = backend_that_ran("SELECT 'one'");
+        expect(backend > 0);
         PGconn *second = open_handle();
-        ask(second, "SELECT 2");
-        ask(first, "SELECT 1");
-        expect_number(backends(), 2);
+        ask(second, "SELECT 'two'");
+        ask(first, "SELECT 'one again'");
+        expect_number(backend_that_ran("SELECT 'one again'"), backend);
+        expect(backend_that_ran("SELECT 'two'") != backend);
         PQfinish(second);
         PQfinish(first);
         sleep_ms(50);
@@ -383,6 +395,8 @@ CASE(started_on_open_one, "", "PQconnectStart that is answered by an open connec
     expect_text(ask(first, "SELECT 1"), "1");
     expect_backends(2, 1);
     PQfinish(second);
+    expect_text(ask(first, "SELECT 1"), "1");
+    PQfinish(start_handle()); /* given up before the first poll */
     expect_text(ask(first, "SELECT 1"), "1");
     second = start_handle();
     expect_number(poll_to_end(second, true), PGRES_POLLING_OK);
