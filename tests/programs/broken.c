@@ -91,7 +91,7 @@ static void *terminate_soon(void *nothing) {
     char sql[256];
     snprintf(sql, sizeof sql,
              "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = '%s' AND query "
-             "LIKE '%%nextval%%'",
+             "LIKE '%%nextval%%' AND wait_event = 'PgSleep'",
              getenv("PGAPPNAME"));
     for (int tries = 0; tries < 200 && strcmp(control(sql), "t") != 0; tries++)
         sleep_ms(10);

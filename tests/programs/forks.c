@@ -287,6 +287,9 @@ CASE(failed_then_fork, "", "after a fork a handle that never connected says in t
 }
 
 CASE(one_after_the_other, "", "a handle that the child used is the parent's again when the child is gone") {
+    if (shimmed() && strcmp(getenv("PQONE_MODE"), "session") == 0)
+        skip("in session mode a handle has its session to itself, and its use on both sides of a fork is "
+             "misuse");
     PGconn *handle = open_handle();
     ask(handle, "SELECT 1");
     for (int i = 0; i < 2; i++) {
