@@ -11,7 +11,7 @@ static const char everything[] =
     " current_setting('timezone'), current_setting('my.var', true) IS NULL, to_regclass('basket') IS NULL,"
     " (SELECT count(*) FROM pg_prepared_statements), (SELECT count(*) FROM pg_cursors WHERE is_holdable),"
     " (SELECT count(*) FROM pg_listening_channels()), (SELECT count(*) FROM pg_locks WHERE locktype = "
-    "'advisory'),"
+    "'advisory' AND pid = pg_backend_pid()),"
     " current_setting('client_encoding'), current_setting('default_transaction_isolation'))";
 
 static void as_new_after(const char *spoil) {
