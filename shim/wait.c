@@ -27,6 +27,9 @@ struct waiter {
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* after a set's; a leaf */
 static struct waiter *waiting;
 
+/* How often this thread is in a queue: more than once if it left a wait by longjmp. */
+static _Thread_local unsigned own_waits __attribute__((tls_model("initial-exec")));
+
 static bool is_waiting(int thread) {
     pthread_mutex_lock(&lock);
     struct waiter *waiter = waiting;
@@ -78,6 +81,7 @@ struct waiter *wait_join(struct set *set, struct handle *handle) {
     set->last_waiter = waiter;
     atomic_fetch_add(&set->waiting, 1);
     is_waiting_now(waiter);
+    own_waits++;
     return waiter;
 }
 
@@ -129,6 +133,8 @@ static void take_out(struct set *set, struct waiter *waiter) {
 struct server *wait_leave(struct set *set, struct waiter *waiter) {
     take_out(set, waiter);
     wait_no_more(waiter);
+    if (waiter->thread == process_thread() && own_waits > 0)
+        own_waits--;
     struct server *granted = waiter->granted;
     sem_destroy(&waiter->woken);
     free(waiter);
@@ -137,7 +143,7 @@ struct server *wait_leave(struct set *set, struct waiter *waiter) {
 
 /* A wait may be left by longjmp or end with its thread. Who was only slow finds that out, and waits on. */
 static bool is_gone(const struct waiter *waiter) {
-    return recorder_now() - waiter->seen > GONE || !process_thread_lives(waiter->thread);
+    return recorder_now() - waiter->seen > GONE;
 }
 
 bool wait_is_first(const struct set *set, const struct waiter *waiter) {
@@ -158,6 +164,8 @@ static void take_back_from_the_gone(struct set *set) {
 }
 
 void wait_was_left(struct set *set) {
+    if (!own_waits)
+        return;
     for (struct waiter *waiter = set->waiters; waiter; waiter = waiter->next)
         if (waiter->thread == process_thread())
             waiter->seen = 0;
@@ -176,10 +184,19 @@ static struct server *take_for(struct set *set, struct handle *handle) {
     return NULL;
 }
 
+static bool has_free(const struct set *set) {
+    for (unsigned i = 0; i < set->open; i++)
+        if (!(atomic_load(&set->servers[i]->lease) & 1))
+            return true;
+    return false;
+}
+
 void wait_hand_over(struct set *set) {
     take_back_from_the_gone(set);
-    for (struct waiter *waiter = set->waiters; waiter; waiter = waiter->next) {
-        struct server *server = waiter->granted || is_gone(waiter) ? NULL : take_for(set, waiter->handle);
+    for (struct waiter *waiter = set->waiters; waiter && has_free(set); waiter = waiter->next) {
+        if (waiter->granted || is_gone(waiter) || !process_thread_lives(waiter->thread))
+            continue;
+        struct server *server = take_for(set, waiter->handle);
         if (!server)
             continue; /* another may be served by what does not suit this one */
         atomic_store(&server->holder, waiter->thread);
