@@ -236,7 +236,7 @@ static void time_is_over(struct set *set, struct handle *handle) {
                 set_name(set), seconds, open, holders);
     log_event(
         LOG_WAIT, handle->site, 0,
-        "no server connection to %s became free in %g s, the call failed; all %u are leased, by the handles "
+        "no server connection to %s became free in %g s, the call failed; %u open, leased by the handles "
         "opened at %s; waiting: the handle opened at %s",
         set_name(set), seconds, open, holders, log_site(handle->site, place));
     pthread_mutex_lock(&set->lock);

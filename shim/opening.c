@@ -88,7 +88,8 @@ struct duplicate {
     unsigned count; /* this one included */
     uint32_t first_site;
     int64_t first_opened;
-    int backend_pid;
+    int backend_pid; /* of a connection that is free this instant, 0 if there is none */
+    bool all_taken;  /* there are some, but each is leased or pinned */
 };
 
 static bool is_duplicate(struct set *set, struct duplicate *duplicate) {
@@ -97,7 +98,12 @@ static bool is_duplicate(struct set *set, struct duplicate *duplicate) {
     if (set->handles) {
         duplicate->first_site = set->handles->site;
         duplicate->first_opened = set->handles->opened;
-        duplicate->backend_pid = set->open ? set->servers[0]->row->backend_pid : 0;
+        duplicate->all_taken = set->open > 0;
+        for (unsigned i = 0; i < set->open && duplicate->backend_pid == 0; i++)
+            if (!(atomic_load(&set->servers[i]->lease) & 1)) {
+                duplicate->backend_pid = set->servers[i]->row->backend_pid;
+                duplicate->all_taken = false;
+            }
     }
     pthread_mutex_unlock(&set->lock);
     return duplicate->count > 1;
@@ -121,8 +127,12 @@ static bool report_duplicate(struct set *set, const struct duplicate *duplicate,
         return wish == ON_DUPLICATE_FAIL;
     if (wish == ON_DUPLICATE_FAIL)
         snprintf(how, sizeof how, "refused (PQONE_ON_DUPLICATE=fail)");
+    else if (wish == ON_DUPLICATE_ABORT)
+        snprintf(how, sizeof how, "aborting here (PQONE_ON_DUPLICATE=abort)");
     else if (shares(set) && duplicate->backend_pid)
         snprintf(how, sizeof how, "sharing server connection pid %d", duplicate->backend_pid);
+    else if (shares(set) && duplicate->all_taken)
+        snprintf(how, sizeof how, "on the next server connection that is free, or a new one");
     else
         snprintf(how, sizeof how, "on a server connection of its own");
     if (due)

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <unistd.h>
 
 #include "watch/ledger.h"
 #include "watch/log.h"
@@ -447,10 +448,32 @@ static void read_run(struct settings *into) {
     memcpy(into->run, run, length + 1);
 }
 
+enum { UNKNOWN_NAMED = 4 };
 struct complaints {
-    size_t count;
+    size_t count, unknown_count;
     char why[sizeof fields / sizeof fields[0]][256];
+    char unknown[UNKNOWN_NAMED][64];
 };
+
+/* A misspelt setting would do nothing in silence. PQONE_REPORT is the launcher's, the rest is between us. */
+static void find_unknown(struct complaints *complaints) {
+    static const char *const others[] = {"REPORT=", "RUN=", "TEST_"};
+    for (char **entry = environ; entry && *entry && complaints->unknown_count < UNKNOWN_NAMED; entry++) {
+        if (strncmp(*entry, "PQONE_", 6) != 0)
+            continue;
+        const char *name = *entry + 6;
+        size_t length = strcspn(name, "=");
+        bool known = false;
+        for (size_t row = 0; row < setting_row_count && !known; row++)
+            known = strlen(setting_rows[row].name) == length &&
+                    strncmp(setting_rows[row].name, name, length) == 0;
+        for (size_t i = 0; i < sizeof others / sizeof *others && !known; i++)
+            known = strncmp(name, others[i], strlen(others[i])) == 0;
+        if (!known)
+            snprintf(complaints->unknown[complaints->unknown_count++], sizeof complaints->unknown[0], "%.*s",
+                     (int)(length < 50 ? length : 50), name);
+    }
+}
 
 static void read_environment(struct settings *into, struct complaints *complaints) {
     settings_defaults(into);
@@ -464,6 +487,7 @@ static void read_environment(struct settings *into, struct complaints *complaint
         complaints->count++;
     }
     read_run(into);
+    find_unknown(complaints);
 }
 
 static _Atomic(const struct settings *) current;
@@ -489,6 +513,10 @@ static const struct settings *read_settings(void) {
                                                 memory_order_acquire)) {
         for (size_t i = 0; i < complaints->count; i++)
             log_event(LOG_SETTING, UINT32_MAX, (uint32_t)i, "%s; the default is used", complaints->why[i]);
+        for (size_t i = 0; i < complaints->unknown_count; i++)
+            log_event(LOG_SETTING, UINT32_MAX, 0,
+                      "there is no setting PQONE_%s in this version; it does nothing",
+                      complaints->unknown[i]);
         known = fresh;
     } else {
         settings_clear(fresh);

@@ -1,10 +1,12 @@
 /* words.c: a request in any of its three forms as one list of conninfo words. */
 #include "words.h"
 
+#include <stdatomic.h>
 #include <string.h>
 
 #include "settings.h"
 #include "target.h"
+#include "watch/log.h"
 
 bool words_add(struct words *words, const char *keyword, const char *value) {
     if (words->count >= WORDS_MAX)
@@ -35,6 +37,22 @@ static bool add_login(struct words *words, const char *const *login) {
     return true;
 }
 
+/* What libpq refuses is said once and left out: the program's own words still lead somewhere. */
+static bool add_via(struct words *words, struct libpq *libpq) {
+    static atomic_bool refused;
+    char *why = NULL;
+    if (!settings()->via || atomic_load(&refused))
+        return true;
+    words->parsed_via = libpq->PQconninfoParse(settings()->via, &why);
+    if (!words->parsed_via && !atomic_exchange(&refused, true))
+        log_event(LOG_SETTING, UINT32_MAX, 0,
+                  "PQONE_VIA \"%.200s\" is refused by libpq (%.*s) and not used: connects go "
+                  "where the program says",
+                  settings()->via, why ? (int)strcspn(why, "\n") : 0, why ? why : "");
+    libpq->PQfreemem(why);
+    return !words->parsed_via || add_parsed(words, words->parsed_via);
+}
+
 bool words_of_request(struct words *words, struct libpq *libpq, const struct request *request) {
     words->count = words->expand_dbname = 0;
     words->keywords[0] = words->values[0] = NULL;
@@ -52,12 +70,7 @@ bool words_of_request(struct words *words, struct libpq *libpq, const struct req
             if (!words_add(words, request->keywords[i], request->values[i]))
                 return false;
     }
-    if (settings()->via) {
-        words->parsed_via = libpq->PQconninfoParse(settings()->via, NULL);
-        if (!words->parsed_via || !add_parsed(words, words->parsed_via))
-            return false;
-    }
-    return true;
+    return add_via(words, libpq);
 }
 
 void words_free(struct words *words, struct libpq *libpq) {
