@@ -39,11 +39,13 @@ static json_t *moment(const struct ledger *ledger, int64_t monotonic) {
                      (double)findings_span(ledger->header.opened_monotonic, monotonic) / 1e9);
 }
 
-/* The counter has those of finished handles, a row those of its own. */
+/* The counter has those of finished handles, a row those of its own; a free row still holds its last
+ * owner's. */
 static uint64_t statements_of(const struct ledger *ledger) {
     uint64_t statements = ledger->header.counters.statements;
     for (uint32_t i = 0; i < ledger->handle_count; i++)
-        statements += ledger->handles[i].statements;
+        if (ledger->handles[i].state != LEDGER_HANDLE_FREE)
+            statements += ledger->handles[i].statements;
     return statements;
 }
 

@@ -196,6 +196,24 @@ Test(summary, json_is_json_whatever_the_texts_are) {
     json_decref(root);
 }
 
+Test(summary, statements_of_a_finished_handle_count_once) {
+    header->counters.statements = 5;
+    struct ledger_handle *finished = sample_handle(header, 0, 0);
+    finished->statements = 5;
+    finished->state = LEDGER_HANDLE_FREE;
+    sample_handle(header, 0, 0)->statements = 20;
+    struct ledger_handle *failed = sample_handle(header, 0, 0), *inherited = sample_handle(header, 0, 0);
+    failed->statements = 300;
+    failed->state = LEDGER_HANDLE_FAILED;
+    inherited->statements = 4000;
+    inherited->state = LEDGER_HANDLE_INHERITED;
+    json_t *root = json_loads(render(true, 1), 0, NULL);
+    json_t *process = json_array_get(json_object_get(root, "processes"), 0);
+    cr_expect(json_integer_value(json_object_get(json_object_get(process, "counters"), "statements")) ==
+              4325);
+    json_decref(root);
+}
+
 Test(summary, absurd_times_are_no_trap) {
     fill();
     header->opened_monotonic = INT64_MIN;
