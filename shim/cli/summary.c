@@ -54,8 +54,38 @@ static void put_moment(FILE *out, const struct ledger_header *header, int64_t mo
         fputs("an unknown time", out);
 }
 
+/* "listen, sequence": for what handles were pinned. */
+static void put_reasons(FILE *out, const struct ledger_counters *counters) {
+    const char *between = "";
+    for (uint32_t reason = 0; reason < PIN_REASONS; reason++) {
+        if (counters->pins_by_reason[reason] == 0)
+            continue;
+        fprintf(out, "%s%s", between, pin_row(reason)->word);
+        between = ", ";
+    }
+}
+
+/* A pinned handle holds a connection while it is not busy, which a count of busy handles does not see. */
+static void put_needed(FILE *out, const struct ledger_header *header, const struct findings *findings) {
+    const struct ledger_counters *counters = &header->counters;
+    if (findings->needed == 0) {
+        fputs("none ever connected.", out);
+        return;
+    }
+    count_of(out, findings->needed, "connection");
+    fputs(" would have done", out);
+    if (counters->pins && counters->servers_alive_peak > findings->needed &&
+        strcmp(header->mode, "share") == 0) {
+        fprintf(out, ", %" PRIu64 " were needed because handles are pinned (", counters->servers_alive_peak);
+        put_reasons(out, counters);
+        fputc(')', out);
+    }
+    fputc('.', out);
+}
+
 /* The sentence that a report opens with. */
-static void put_opening(FILE *out, const struct ledger_counters *counters, const struct findings *findings) {
+static void put_opening(FILE *out, const struct ledger_header *header, const struct findings *findings) {
+    const struct ledger_counters *counters = &header->counters;
     if (counters->handles_opened == 0) {
         fputs("no handle opened.", out);
         return;
@@ -64,12 +94,7 @@ static void put_opening(FILE *out, const struct ledger_counters *counters, const
     fprintf(out,
             " opened, peak %" PRIu64 " alive, peak %" PRIu64 " busy at once: ", counters->handles_alive_peak,
             counters->busy_peak);
-    if (findings->needed == 0) {
-        fputs("none ever connected.", out);
-    } else {
-        count_of(out, findings->needed, "connection");
-        fputs(" would have done.", out);
-    }
+    put_needed(out, header, findings);
     fprintf(out, " %" PRIu64 " %s", findings->unfinished,
             findings->fate == FATE_ALIVE ? "not finished yet" : "unfinished");
     if (counters->duplicates) {
@@ -241,7 +266,7 @@ static void put_block(const struct block *block) {
     const struct ledger_header *header = &block->ledger->header;
     fprintf(block->out, "%spqone[%d] %s:%s ", block->bold, (int)header->pid, program_name(header),
             block->plain);
-    put_opening(block->out, &header->counters, block->findings);
+    put_opening(block->out, header, block->findings);
     fputc('\n', block->out);
     put_notes(block);
     if (header->counters.handles_opened == 0 && block->ledger->target_count == 0)

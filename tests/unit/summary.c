@@ -95,6 +95,30 @@ Test(summary, needed_connections_are_summed_over_targets_and_never_zero_when_con
     says(": none ever connected.");
 }
 
+Test(summary, pinned_handles_need_more_than_the_busy_ones) {
+    fill();
+    header->counters.servers_alive_peak = 30;
+    header->counters.pins = 31;
+    header->counters.pins_by_reason[PIN_SEQUENCE] = 30;
+    header->counters.pins_by_reason[PIN_LISTEN] = 1;
+    render(false, 1);
+    says(": 3 connections would have done, 30 were needed because handles are pinned (");
+    cr_expect(strstr(text, "(sequence, listen). 2 unfinished") ||
+                  strstr(text, "(listen, sequence). 2 unfinished"),
+              "%s", text);
+    strcpy(header->mode, "observe");
+    render(false, 1);
+    says(": 3 connections would have done. 2");
+    strcpy(header->mode, "share");
+    header->counters.servers_alive_peak = 3;
+    render(false, 1);
+    says(": 3 connections would have done. 2");
+    header->counters.servers_alive_peak = 30;
+    header->counters.pins = 0;
+    render(false, 1);
+    says(": 3 connections would have done. 2");
+}
+
 Test(summary, places_come_biggest_first_and_only_ten) {
     header->counters.handles_opened = 100;
     for (int i = 0; i < 13; i++) {
