@@ -219,10 +219,19 @@ check "the socket is gone after signals" no_socket
 python3 - "$pqone" <<'P' >out 2>err
 # On a terminal of its own: ^C goes to the group, the program handles it once and lives; ^Z stops the job.
 import os, pty, signal, sys, time
-script = "trap 'echo int' INT; echo ready; i=0; while [ $i -lt 100 ]; do sleep 0.05; i=$((i+1)); [ -e stop ] && exit 5; done; exit 6"
+script = """
+import os, signal, sys, time
+signal.signal(signal.SIGINT, lambda *unused: print("int", flush=True))
+print("ready", flush=True)
+for i in range(400):
+    time.sleep(0.05)
+    if os.path.exists("stop"):
+        sys.exit(5)
+sys.exit(6)
+"""
 pid, terminal = pty.fork()
 if pid == 0:
-    os.execv(sys.argv[1], ["pqone", "run", "--quiet", "--", "bash", "-c", script])
+    os.execv(sys.argv[1], ["pqone", "run", "--quiet", "--", sys.executable, "-c", script])
 seen = b""
 def wait_for(text, seconds=10):
     global seen
