@@ -80,6 +80,7 @@ static void count_handles(const struct ledger *ledger, struct findings *findings
     for (uint32_t i = 0; i < ledger->handle_count; i++) {
         const struct ledger_handle *handle = &ledger->handles[i];
         /* What came by fork and was never used here is the parent's to finish. */
+        findings->inherited += handle->state == LEDGER_HANDLE_INHERITED;
         if (handle->state != LEDGER_HANDLE_OPEN && handle->state != LEDGER_HANDLE_FAILED)
             continue;
         struct place *place = place_of(findings, by_site, handle->site);

@@ -26,6 +26,7 @@ struct findings {
     struct place *places;
     size_t place_count;
     uint64_t unfinished; /* handles, those without a row included */
+    uint64_t inherited;  /* handles that came by fork and were never used */
     size_t duplicate_places;
     uint64_t needed; /* server connections that would have done, summed over targets */
     enum fate fate;  /* killed: ended without exit() or exec, by a signal or _exit */

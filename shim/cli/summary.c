@@ -237,6 +237,9 @@ static void put_notes(const struct block *block) {
     if (notes & LEDGER_NOTE_UNKNOWN_EXPORTS)
         fputs("    this libpq has functions that pqone does not know, so it was only watched, not shared\n",
               block->out);
+    if (block->findings->inherited)
+        fprintf(block->out, "    %" PRIu64 " inherited from the parent, never used\n",
+                block->findings->inherited);
     if (block->findings->fate == FATE_KILLED)
         fputs("    the process was killed by a signal or left by _exit\n", block->out);
 }

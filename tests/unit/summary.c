@@ -166,9 +166,14 @@ Test(summary, a_killed_process_is_said_to_be_killed) {
 
 Test(summary, inherited_handles_are_the_parents_to_finish) {
     fill();
+    render(false, 1);
+    silent_about("inherited");
     sample_handle(header, 0, 0)->state = LEDGER_HANDLE_INHERITED;
     render(false, 1);
     says(" 2 unfinished,");
+    says("    1 inherited from the parent, never used\n");
+    render(true, 1);
+    says("\"unfinished\": 2,");
     header->counters.handles_unlisted = 5;
     render(false, 1);
     says(" 7 unfinished,");
