@@ -39,7 +39,8 @@ static void paragraph(const char *text) {
 static void help_setting(const struct setting_row *row) {
     char spelling[64], text[1024];
     options_spelling(row->name, spelling, sizeof spelling);
-    printf("    --%s VALUE    (PQONE_%s, default %s)\n", spelling, row->name, row->default_text);
+    printf("    --%s%s    (PQONE_%s, default %s)\n", spelling,
+           options_is_switch(row->name) ? "[=0|1]" : " VALUE", row->name, row->default_text);
     snprintf(text, sizeof text, "%s. Accepted: %s.", row->help, row->accepted);
     paragraph(text);
 }

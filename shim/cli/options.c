@@ -37,6 +37,13 @@ static const struct option_row *find_setting(const char *option, size_t length) 
     return NULL;
 }
 
+bool options_is_switch(const char *name) {
+    for (size_t i = 0; i < sizeof option_rows / sizeof *option_rows; i++)
+        if (strcmp(option_rows[i].name, name) == 0)
+            return strcmp(option_rows[i].type, "FLAG") == 0;
+    return false;
+}
+
 /* A bad value in the environment is not refused: the shim names it in its log and goes on with the
  * default, and so does the launcher. */
 static void settings_from_environment(struct settings *into) {

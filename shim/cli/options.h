@@ -33,6 +33,9 @@ bool options_report(char **arguments, struct options *into, char *why, size_t si
 /* A name of settings.def as an option: lower case, hyphens. Returns `into`. */
 char *options_spelling(const char *name, char *into, size_t size);
 
+/* Is the setting of settings.def a switch? Its value, if any, is part of the word: --disable=0. */
+bool options_is_switch(const char *name);
+
 /* Releases what the settings hold. */
 void options_release(struct options *options);
 

@@ -83,6 +83,7 @@ run run --mode=session --max-connections 7 -- sh -c 'echo $PQONE_MODE $PQONE_MAX
 check "settings reach the program's environment" is "$(cat out)" "session 7"
 run run --disable -- sh -c 'echo $PQONE_DISABLE'; check "a switch needs no value" is "$(cat out)" 1
 check "... and the summary says that pqone was off" says err 'switched off'
+run run --disable=0 -- sh -c 'echo $PQONE_DISABLE'; check "a switch can be off" is "$(cat out)" 0
 run run -- sh -c 'echo $PQONE_LEDGER_DIR $PQONE_RUN'
 check "the program knows the place and the run" says out "^$PQONE_LEDGER_DIR [0-9]+-[0-9]+\$"
 run run -- sh -c 'echo $LD_PRELOAD'; check "the library is preloaded" is "$(cat out)" "$build/libpqone.so"
@@ -127,6 +128,7 @@ run run --via 'host=pooler password=hunter2' -- true; check "a password in --via
 check "... and not repeated" not says err hunter2
 run run --help; check "--help: 0" is $status 0
 check "... names every setting" is "$(grep -c '^    --.*(PQONE_' out)" "$(($(grep -c '^SETTING' "$tree/shim/settings.def") + 1))"
+check "... and that a switch takes no separate word" says out '^    --disable\[=0\|1\] '
 missing=
 for name in $(sed -n 's/^SETTING([a-z_]*, "\([A-Z_]*\)".*/\1/p' "$tree/shim/settings.def"); do
     option=$(tr A-Z_ a-z- <<<"$name")

@@ -84,6 +84,18 @@ Test(options, reports_are_several_and_only_what_can_be_written) {
     cr_expect_not(run(many));
 }
 
+Test(options, a_switch_takes_no_separate_word) {
+    cr_assert(RUN("--disable", "1"));
+    cr_expect(options.settings.disable);
+    cr_expect_str_eq(options.rest[0], "1");
+    cr_assert(RUN("--disable=0", "true"));
+    cr_expect(!options.settings.disable);
+    cr_assert(RUN("--disable=1", "--", "true"));
+    cr_expect(options.settings.disable);
+    cr_expect_not(RUN("--disable=2", "true"));
+    cr_expect(options_is_switch("DISABLE") && !options_is_switch("MODE"));
+}
+
 Test(options, report_has_none_of_the_settings) {
     char *good[] = {(char *)"--report=json", (char *)"a.ledger", (char *)"4711", NULL};
     char *bad[] = {(char *)"--mode=off", NULL};

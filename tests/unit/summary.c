@@ -102,10 +102,8 @@ Test(summary, pinned_handles_need_more_than_the_busy_ones) {
     header->counters.pins_by_reason[PIN_SEQUENCE] = 30;
     header->counters.pins_by_reason[PIN_LISTEN] = 1;
     render(false, 1);
-    says(": 3 connections would have done, 30 were needed because handles are pinned (");
-    cr_expect(strstr(text, "(sequence, listen). 2 unfinished") ||
-                  strstr(text, "(listen, sequence). 2 unfinished"),
-              "%s", text);
+    says(": 3 connections would have done, 30 were needed because handles are pinned (listen, sequence). 2 "
+         "unfinished");
     strcpy(header->mode, "observe");
     render(false, 1);
     says(": 3 connections would have done. 2");
