@@ -87,7 +87,10 @@ static void put_needed(FILE *out, const struct ledger_header *header, const stru
 static void put_opening(FILE *out, const struct ledger_header *header, const struct findings *findings) {
     const struct ledger_counters *counters = &header->counters;
     if (counters->handles_opened == 0) {
-        fputs("no handle opened.", out);
+        fputs(header->notes & LEDGER_NOTE_OFF
+                  ? "pqone was switched off (mode off or PQONE_DISABLE), nothing was watched."
+                  : "no handle opened.",
+              out);
         return;
     }
     count_of(out, counters->handles_opened, "handle");
@@ -228,7 +231,7 @@ static void put_events(const struct block *block) {
 
 static void put_notes(const struct block *block) {
     uint32_t notes = block->ledger->header.notes;
-    if (notes & LEDGER_NOTE_OFF)
+    if (notes & LEDGER_NOTE_OFF && block->ledger->header.counters.handles_opened)
         fputs("    pqone was switched off here (mode off or PQONE_DISABLE): nothing was shared or watched\n",
               block->out);
     if (notes & LEDGER_NOTE_BYPASSED)

@@ -182,7 +182,11 @@ Test(summary, absence_is_not_silent) {
     render(false, 1);
     says("no connect came through pqone");
     says("functions that pqone does not know");
-    says("switched off");
+    says(" shop: pqone was switched off (mode off or PQONE_DISABLE), nothing was watched.\n");
+    silent_about("no handle opened");
+    header->notes = 0;
+    render(false, 1);
+    says(" shop: no handle opened.\n");
 }
 
 Test(summary, several_processes_have_a_line_over_all) {
