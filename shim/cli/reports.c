@@ -3,8 +3,10 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "say.h"
@@ -45,6 +47,34 @@ static bool write_one(const struct report_output *output, const struct ledger_li
         good = false;
     }
     return good;
+}
+
+/* A pipe or a device is not opened: its reader would see us come and go. */
+static bool can_be_written(const char *path) {
+    struct stat status;
+    if (stat(path, &status) == 0) {
+        if (!S_ISDIR(status.st_mode))
+            return eaccess(path, W_OK) == 0;
+        errno = EISDIR;
+        return false;
+    }
+    int file = open(path, O_WRONLY | O_CREAT | O_EXCL | O_NOCTTY | O_CLOEXEC, 0666);
+    if (file < 0)
+        return errno == EEXIST; /* a link to a file that is still to be made */
+    close(file);
+    unlink(path);
+    return true;
+}
+
+bool reports_can_be_written(const struct options *options, char *why, size_t size) {
+    for (size_t i = 0; i < options->report_count; i++) {
+        const char *file = options->reports[i].file;
+        if (!file || can_be_written(file))
+            continue;
+        snprintf(why, size, "the report %.512s cannot be written: %s", file, strerror(errno));
+        return false;
+    }
+    return true;
 }
 
 bool reports_write(const struct options *options, const struct ledger_list *list, int descriptor) {

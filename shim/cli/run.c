@@ -150,7 +150,8 @@ int run_command(char **arguments) {
         return refuse("run: which program? Usage: pqone run [options] -- CMD...");
     run.silent = run.options.quiet && run.options.settings.log == LOG_TO_NONE;
     /* Everything that can refuse comes before the first trace on disk. */
-    if (!library_find(run.library, sizeof run.library, why, sizeof why))
+    if (!library_find(run.library, sizeof run.library, why, sizeof why) ||
+        !reports_can_be_written(&run.options, why, sizeof why))
         return refuse(why);
     if (!run.silent && !is_off(&run) && program_is_out_of_reach(run.options.rest[0], why, sizeof why))
         say("%s", why);

@@ -119,6 +119,9 @@ bad "an option without its value" 'log needs a value' run --log
 bad "a value for a flag" 'quiet takes no value' run --quiet=yes -- true
 bad "an unknown report format" 'no such format' run --report junit -- true
 bad "a report without a file name" 'empty' run --report json= -- true
+bad "a report that cannot be written" 'report /nonexistent/x cannot be written' run --report json=/nonexistent/x -- touch started
+check "... and the program is not started" [ ! -e started ]
+bad "a report over a directory" 'Is a directory' run --report "json=$scratch" -- touch started
 bad "an unknown command" 'no command frobnicate' frobnicate
 bad "a command of a later version" 'check: not in this version' check -- true
 bad "report without files" 'of what' report
@@ -323,6 +326,12 @@ assert process["counters"]["handles_opened"] == 3 and process["connections_neede
 assert process["sites"][0]["frames"][0]["line"] == '"$products"', process["sites"]
 assert process["handles"][0]["target"] == "app@db.local:5432/shop"'
 ledger=$(echo "$PQONE_LEDGER_DIR"/*.ledger)
+echo old >kept.json; run run --quiet --report json=new.json --report json=kept.json -- ./not-there
+check "a program that cannot start leaves no report" [ ! -e new.json ]
+check "... and an older one as it was" is "$(cat kept.json)" old
+mkfifo report.pipe && { timeout 10 cat report.pipe >piped & }
+run run --quiet --report json=report.pipe -- ./scribe exit; wait $!
+check "a report into a pipe" says piped '"pqone_report": 1'
 run report "$ledger"; check "report prints it again" says out '3 handles opened, peak 2 alive'
 check "... and succeeds" is $status 0
 pid=$(basename "$ledger" | cut -d- -f1)
