@@ -57,7 +57,9 @@ void help_run(void) {
         "    --quiet\n"
         "        no summary; together with --log none not one byte on any stream is pqone's\n"
         "    --report FORMAT[=FILE]    (PQONE_REPORT, default text)\n"
-        "        text or json; without FILE on standard error; may be given several times\n"
+        "        text or json; without FILE on standard error; may be given several times. Any --report "
+        "stands\n"
+        "        in place of the summary: --report text --report json=FILE gives both\n"
         "    --help, --version\n"
         "\n"
         "Settings, as options or in the environment:\n");

@@ -131,6 +131,7 @@ run run --via 'host=pooler password=hunter2' -- true; check "a password in --via
 check "... and not repeated" not says err hunter2
 run run --help; check "--help: 0" is $status 0
 check "... names every setting" is "$(grep -c '^    --.*(PQONE_' out)" "$(($(grep -c '^SETTING' "$tree/shim/settings.def") + 1))"
+check "... and that a report replaces the summary" says out 'in place of the summary'
 check "... and that a switch takes no separate word" says out '^    --disable\[=0\|1\] '
 missing=
 for name in $(sed -n 's/^SETTING([a-z_]*, "\([A-Z_]*\)".*/\1/p' "$tree/shim/settings.def"); do
@@ -353,6 +354,8 @@ check "... said" says err 'of version 99'
 mkfifo pipe.ledger; timeout 5 "$pqone" report pipe.ledger 2>err; check "a pipe is not waited for" is $? 125
 run report random.ledger "$ledger"; check "one bad file among good: 125" is $status 125
 check "... and the good one is printed" says out '3 handles opened'
+run run --report json=alone.json -- ./scribe ledger exit; check "a report in a file alone: no summary" silent err
+run run --report text --report json=alone.json -- ./scribe ledger exit; check "... with text: both" says err '3 handles opened'
 
 # --- the place of the ledgers
 rm -rf "${PQONE_LEDGER_DIR:?}"/*
