@@ -235,7 +235,9 @@ static void put_notes(const struct block *block) {
         fputs("    pqone was switched off here (mode off or PQONE_DISABLE): nothing was shared or watched\n",
               block->out);
     if (notes & LEDGER_NOTE_BYPASSED)
-        fputs("    libpq was loaded, but no connect came through pqone: nothing was shared or watched\n",
+        fputs("    libpq was loaded, but no connect was made through the shim: none was made, or it "
+              "by-passed pqone "
+              "(dlsym, RTLD_DEEPBIND)\n",
               block->out);
     if (notes & LEDGER_NOTE_UNKNOWN_EXPORTS)
         fputs("    this libpq has functions that pqone does not know, so it was only watched, not shared\n",
