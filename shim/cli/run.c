@@ -25,6 +25,7 @@ struct run {
     struct log_relay *relay;
     struct child child;
     int64_t child_end;
+    bool warned; /* that the program is out of reach, which is why nothing will have been watched */
     bool silent; /* not one byte of ours on any stream, unless the program cannot be started */
 };
 
@@ -105,7 +106,7 @@ static void summarise(struct run *run) {
     }
     ledger_files_of_run(run->directory, run->id, &list);
     tell_end(run, &list);
-    if (list.count == 0 && !options->quiet)
+    if (list.count == 0 && !options->quiet && !run->warned)
         say("%s", is_off(run) ? "switched off (mode off or PQONE_DISABLE): nothing was shared or watched"
                               : "libpq was never used by the program, as far as libpqone.so could see, so "
                                 "nothing was shared or watched");
@@ -153,7 +154,9 @@ int run_command(char **arguments) {
     if (!library_find(run.library, sizeof run.library, why, sizeof why) ||
         !reports_can_be_written(&run.options, why, sizeof why))
         return refuse(why);
-    if (!run.silent && !is_off(&run) && program_is_out_of_reach(run.options.rest[0], why, sizeof why))
+    run.warned =
+        !run.silent && !is_off(&run) && program_is_out_of_reach(run.options.rest[0], why, sizeof why);
+    if (run.warned)
         say("%s", why);
     find_place(&run);
     if (!set_environment(&run)) {

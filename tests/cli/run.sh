@@ -147,6 +147,7 @@ check "... of which there are some" [ "${option-}" ]
 # --- what the shim cannot enter
 run run -- ./static; check "a static program runs" is $status 4
 check "... with a warning" says err 'static.* is statically linked'
+check "... and no second line that libpq was never used" is "$(wc -l <err)" 1
 run run --quiet -- ./static; check "--quiet alone does not hide the warning" says err 'statically linked'
 run run --quiet --log none -- ./static; check "--quiet and --log none hide it" silent err
 run run -- ./swallowed; check "libpq inside the program: started, with a warning" is $status 5
@@ -159,6 +160,7 @@ cp "$(type -P true)" privileged
 if [ "$(id -u)" = 0 ]; then
     chown 65534 privileged && chmod 4755 privileged
     run run -- ./privileged; check "a setuid program: a warning" says err 'privileged is setuid, so the loader ignores'
+    check "... and nothing else" is "$(wc -l <err)" 1
     chown 0:0 privileged && chmod 4755 privileged
     run run -- ./privileged; check "setuid to oneself changes nothing: no warning" not says err setuid
     # As setcap would; root itself is exempt, so somebody else has to look.
