@@ -121,6 +121,8 @@ static enum fate fate_of(const struct ledger *ledger) {
     case LEDGER_EXECED:
         return FATE_EXECED;
     }
+    if (ledger->replaced)
+        return FATE_EXECED;
     return ledger->alive ? FATE_ALIVE : FATE_KILLED;
 }
 
@@ -145,6 +147,15 @@ bool findings_gather(const struct ledger *ledger, struct symbols *symbols, struc
 void findings_release(struct findings *findings) {
     free(findings->places);
     memset(findings, 0, sizeof *findings);
+}
+
+char *findings_signal(int signal, char *into, size_t size) {
+    const char *name = sigabbrev_np(signal);
+    if (name)
+        snprintf(into, size, "SIG%s", name);
+    else
+        snprintf(into, size, "signal %d", signal);
+    return into;
 }
 
 bool findings_matter(const struct ledger *ledger, const struct findings *findings) {

@@ -39,6 +39,9 @@ void findings_release(struct findings *findings);
 /* Is there anything beyond the counters that a person should read? */
 bool findings_matter(const struct ledger *ledger, const struct findings *findings);
 
+/* "SIGKILL". Returns `into`. */
+char *findings_signal(int signal, char *into, size_t size);
+
 /* later - earlier, for times that a damaged file may have made absurd; never negative. */
 int64_t findings_span(int64_t earlier, int64_t later);
 

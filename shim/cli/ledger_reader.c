@@ -192,6 +192,53 @@ static unsigned char *read_all(int file, size_t *size, char *why, size_t why_siz
     return bytes;
 }
 
+/* exec keeps pid and start time, and the image that follows takes the next number for its file. */
+static bool has_successor(const char *path, const struct ledger_header *header) {
+    const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path, *rest;
+    char next[4096], *end;
+    pid_t pid;
+    uint64_t start;
+    if (!incarnation_from_name(name, &pid, &start, &rest) || pid != header->pid ||
+        start != header->process_start || *rest != '-')
+        return false;
+    unsigned long number = strtoul(rest + 1, &end, 10);
+    if (end == rest + 1 || strcmp(end, LEDGER_SUFFIX) != 0)
+        return false;
+    int length = snprintf(next, sizeof next, "%.*s-%lu" LEDGER_SUFFIX, (int)(rest - path), path, number + 1);
+    return length < (int)sizeof next && access(next, F_OK) == 0;
+}
+
+static size_t without_deleted(const char *path) {
+    static const char mark[] = " (deleted)";
+    size_t length = strlen(path), tail = sizeof mark - 1;
+    return length > tail && strcmp(path + length - tail, mark) == 0 ? length - tail : length;
+}
+
+/* An image that never calls libpq has no ledger, so while it runs only its file tells. What we see of a
+ * process in a chroot has more in front than what it saw itself. */
+static bool runs_another_image(const struct ledger_header *header) {
+    char link[64], now[4096];
+    snprintf(link, sizeof link, "/proc/%d/exe", (int)header->pid);
+    ssize_t got = readlink(link, now, sizeof now - 1);
+    size_t length = without_deleted(header->program);
+    if (got <= 0 || length == 0 || strlen(header->program) == sizeof header->program - 1)
+        return false; /* nobody knows, or the name was cut */
+    now[got] = '\0';
+    size_t now_length = without_deleted(say_printable(now));
+    return now_length < length || memcmp(now + now_length - length, header->program, length) != 0;
+}
+
+static void tell_exec(struct ledger *ledger) {
+    const struct ledger_header *header = &ledger->header;
+    if (header->process_state != LEDGER_RUNNING)
+        return;
+    ledger->replaced = has_successor(ledger->path, header) || (ledger->alive && runs_another_image(header));
+    if (ledger->replaced) {
+        ledger->alive = false;
+        ledger->end = 0;
+    }
+}
+
 bool ledger_read(const char *path, struct ledger *into, char *why, size_t why_size) {
     memset(into, 0, sizeof *into);
     int file = open(path, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
@@ -206,6 +253,8 @@ bool ledger_read(const char *path, struct ledger *into, char *why, size_t why_si
     free(bytes);
     if (good)
         into->path = strdup(path);
+    if (good && into->path)
+        tell_exec(into);
     return good;
 }
 

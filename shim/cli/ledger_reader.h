@@ -25,8 +25,11 @@ struct ledger {
     struct ledger_handle *handles;
     struct ledger_server *servers;
     uint32_t module_count, site_count, target_count, handle_count, server_count;
-    bool alive;  /* the process still runs */
-    int64_t end; /* CLOCK_MONOTONIC of its last moment, or now if it runs; 0 if nobody knows */
+    bool alive;    /* the image that wrote it still runs */
+    bool replaced; /* another image has taken its place by exec */
+    int signal;    /* that ended the process, where somebody knows (the launcher of its child), else 0 */
+    bool left;     /* known to have ended without a signal, and without exit() too if still RUNNING */
+    int64_t end;   /* CLOCK_MONOTONIC of its last moment, or now if it runs; 0 if nobody knows */
 };
 
 /* Reads bytes that may be anything. False: `why` holds what is wrong with them, without the file's name. */

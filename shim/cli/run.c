@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "../watch/place.h"
@@ -79,9 +80,13 @@ static int start_failed(struct run *run) {
 static void tell_end(const struct run *run, struct ledger_list *list) {
     for (size_t i = 0; i < list->count; i++) {
         struct ledger *ledger = &list->ledgers[i];
-        if (!ledger->end && ledger->header.pid == run->child.pid &&
-            ledger->header.process_state == LEDGER_RUNNING)
+        if (ledger->header.pid != run->child.pid || ledger->header.process_state != LEDGER_RUNNING ||
+            ledger->replaced)
+            continue;
+        if (!ledger->end)
             ledger->end = run->child_end;
+        ledger->left = WIFEXITED(run->child.status);
+        ledger->signal = WIFSIGNALED(run->child.status) ? WTERMSIG(run->child.status) : 0;
     }
 }
 

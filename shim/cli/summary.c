@@ -229,6 +229,24 @@ static void put_events(const struct block *block) {
               "connects have no call site: the ledger was full");
 }
 
+/* An end that is not exit(). */
+static void put_fate(const struct block *block) {
+    const struct ledger *ledger = block->ledger;
+    char signal[32];
+    if (block->findings->fate == FATE_EXECED)
+        fputs("    the process was replaced by exec\n", block->out);
+    else if (block->findings->fate != FATE_KILLED)
+        return;
+    else if (ledger->signal)
+        fprintf(block->out, "    the process was killed by %s\n",
+                findings_signal(ledger->signal, signal, sizeof signal));
+    else if (ledger->left)
+        fputs("    the process left by _exit, or after an exec of something that never used libpq\n",
+              block->out);
+    else
+        fputs("    the process was killed by a signal or left by _exit\n", block->out);
+}
+
 static void put_notes(const struct block *block) {
     uint32_t notes = block->ledger->header.notes;
     if (notes & LEDGER_NOTE_OFF && block->ledger->header.counters.handles_opened)
@@ -245,8 +263,7 @@ static void put_notes(const struct block *block) {
     if (block->findings->inherited)
         fprintf(block->out, "    %" PRIu64 " inherited from the parent, never used\n",
                 block->findings->inherited);
-    if (block->findings->fate == FATE_KILLED)
-        fputs("    the process was killed by a signal or left by _exit\n", block->out);
+    put_fate(block);
 }
 
 /* The base name: paths are long, and the JSON report has them. */

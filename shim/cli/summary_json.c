@@ -193,10 +193,13 @@ static json_t *process_of(const struct ledger *ledger, const struct findings *fi
                                         [FATE_KILLED] = "killed or _exit"};
     const struct ledger_header *header = &ledger->header;
     json_t *object = json_object();
+    char signal[32];
     put(object, "pid", json_integer(header->pid));
     put(object, "parent_pid", json_integer(header->parent_pid));
     put(object, "forked_from", header->forked_from ? json_integer(header->forked_from) : json_null());
     put(object, "state", json_string(fates[findings->fate]));
+    put(object, "signal",
+        ledger->signal ? text(findings_signal(ledger->signal, signal, sizeof signal)) : json_null());
     put(object, "program", text(header->program));
     put(object, "libpq", header->libpq[0] ? text(header->libpq) : json_null());
     put(object, "mode", text(header->mode));

@@ -58,6 +58,8 @@ until_true() { for _ in $(seq 200); do "$@" && return 0; sleep 0.05; done; retur
 state_of() { sed -n 's/^State:[[:space:]]*\(.\).*/\1/p' "/proc/$1/status" 2>/dev/null; }
 in_state() { [ "$(state_of "$1")" = "$2" ]; }
 child_of() { cat "/proc/$1/task/$1/children" 2>/dev/null | cut -d' ' -f1; }
+runs() { [ "$(basename "$(readlink "/proc/$1/exe")")" = "$2" ]; }
+has_ledger() { compgen -G "$PQONE_LEDGER_DIR/$1-*.ledger" >/dev/null; }
 has_child() { [ -n "$(child_of "$1")" ]; }
 
 # --- exit status
@@ -309,9 +311,25 @@ check "the summary opens with its sentence" says err \
 check "... names the place of the duplicates" says err "^ +2  scribe.c:$products \(route_products\)"
 check "... and of the unfinished handle, with age and last use" says err "1  scribe.c:$products \(route_products\): app@db.local:5432/shop, [0-9a-z.]+ old, last used [0-9a-z.]+ before the end\$"
 run run -- ./scribe ledger kill
-check "after SIGKILL: the summary is there" says err 'was killed by a signal or left by _exit'
+check "after SIGKILL: the summary is there, and names the signal" says err 'was killed by SIGKILL$'
 check "... and the status is the signal's" is $status 137
-run run -- ./scribe ledger leave; check "after _exit too" says err 'was killed by a signal or left by _exit'
+run run -- ./scribe ledger leave; check "after _exit too" says err 'the process left by _exit'
+check "... and no signal is blamed" not says err killed
+run run -- sh -c './scribe ledger kill; exit 0'
+check "a grandchild's end nobody knows" says err 'was killed by a signal or left by _exit'
+run run --report json -- ./scribe ledger kill; check "the JSON report names the signal" says err '"signal": "SIGKILL"'
+run run -- ./scribe ledger exec ./scribe ledger kill
+check "an image before an exec was replaced" is "$(grep -c 'was replaced by exec' err)" 1
+check "... and only the one behind it was killed" is "$(grep -c 'killed by SIGKILL' err)" 1
+PQONE_RUN=none ./scribe ledger exec sleep 30 & program=$!
+until_true runs $program sleep
+run report $program; check "a living process that runs something else by now was replaced" says out 'was replaced by exec'
+check "... so what it left is unfinished" says out '1 unfinished'
+kill $program
+PQONE_RUN=none ./scribe ledger wait & program=$!
+until_true has_ledger $program
+run report $program; check "one that still runs is not finished yet" says out '1 not finished yet'
+kill $program
 run run -- sh -c './scribe ledger exit; ./scribe ledger exit'
 check "two processes: a line over both" says err '^pqone: 2 processes: 6 handles opened'
 check "... and a block each" is "$(grep -c '^pqone\[' err)" 2

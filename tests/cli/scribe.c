@@ -3,7 +3,7 @@
  * that tests of the launcher need neither libpq nor a server.
  *
  * scribe WORD...: ledger (write one), log (a text line), json (a JSON line), hostile (things that are no
- * message), then one of exit, leave (_exit), kill, wait (for a signal).
+ * message), then one of exit, leave (_exit), kill, wait (for a signal), or exec and a command.
  */
 #include <fcntl.h>
 #include <link.h>
@@ -101,11 +101,15 @@ static void write_ledger(void) {
     snprintf(header->program, sizeof header->program, "%s", self);
     struct ledger_handle *handle = sample_handle(header, 0, 0);
     handle->opened_monotonic = handle->last_used_monotonic = header->opened_monotonic;
-    snprintf(ledger_name, sizeof ledger_name, "%d-%llu-0" LEDGER_SUFFIX, getpid(),
-             (unsigned long long)header->process_start);
-    char path[512];
-    snprintf(path, sizeof path, "%s/%s", directory, ledger_name);
-    int file = open(path, O_RDWR | O_CREAT | O_EXCL, 0600);
+    int file = -1;
+    /* An image before an exec had the same pid and start time. */
+    for (int number = 0; file < 0 && number < 3; number++) {
+        char path[512];
+        snprintf(ledger_name, sizeof ledger_name, "%d-%llu-%d" LEDGER_SUFFIX, getpid(),
+                 (unsigned long long)header->process_start, number);
+        snprintf(path, sizeof path, "%s/%s", directory, ledger_name);
+        file = open(path, O_RDWR | O_CREAT | O_EXCL, 0600);
+    }
     if (file < 0 || write(file, header, header->file_size) != (ssize_t)header->file_size)
         abort();
     close(file);
@@ -159,6 +163,8 @@ int main(int count, char **words) {
             raise(SIGKILL);
         else if (strcmp(word, "wait") == 0)
             pause();
+        else if (strcmp(word, "exec") == 0)
+            return execvp(words[i + 1], &words[i + 1]);
         else if (strcmp(word, "exit") != 0)
             return 99;
     }
