@@ -214,9 +214,21 @@ static size_t without_deleted(const char *path) {
     return length > tail && strcmp(path + length - tail, mark) == 0 ? length - tail : length;
 }
 
+/* A running program that was renamed is still the same file. */
+static bool is_module(const struct ledger *ledger, const char *link) {
+    struct stat status;
+    if (stat(link, &status) != 0)
+        return false;
+    for (uint32_t i = 0; i < ledger->module_count; i++)
+        if (ledger->modules[i].inode == status.st_ino)
+            return true;
+    return false;
+}
+
 /* An image that never calls libpq has no ledger, so while it runs only its file tells. What we see of a
  * process in a chroot has more in front than what it saw itself. */
-static bool runs_another_image(const struct ledger_header *header) {
+static bool runs_another_image(const struct ledger *ledger) {
+    const struct ledger_header *header = &ledger->header;
     char link[64], now[4096];
     snprintf(link, sizeof link, "/proc/%d/exe", (int)header->pid);
     ssize_t got = readlink(link, now, sizeof now - 1);
@@ -225,14 +237,15 @@ static bool runs_another_image(const struct ledger_header *header) {
         return false; /* nobody knows, or the name was cut */
     now[got] = '\0';
     size_t now_length = without_deleted(say_printable(now));
-    return now_length < length || memcmp(now + now_length - length, header->program, length) != 0;
+    bool same = now_length >= length && memcmp(now + now_length - length, header->program, length) == 0;
+    return !same && !is_module(ledger, link);
 }
 
 static void tell_exec(struct ledger *ledger) {
     const struct ledger_header *header = &ledger->header;
     if (header->process_state != LEDGER_RUNNING)
         return;
-    ledger->replaced = has_successor(ledger->path, header) || (ledger->alive && runs_another_image(header));
+    ledger->replaced = has_successor(ledger->path, header) || (ledger->alive && runs_another_image(ledger));
     if (ledger->replaced) {
         ledger->alive = false;
         ledger->end = 0;

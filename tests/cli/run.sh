@@ -59,7 +59,6 @@ state_of() { sed -n 's/^State:[[:space:]]*\(.\).*/\1/p' "/proc/$1/status" 2>/dev
 in_state() { [ "$(state_of "$1")" = "$2" ]; }
 child_of() { cat "/proc/$1/task/$1/children" 2>/dev/null | cut -d' ' -f1; }
 runs() { [ "$(basename "$(readlink "/proc/$1/exe")")" = "$2" ]; }
-has_ledger() { compgen -G "$PQONE_LEDGER_DIR/$1-*.ledger" >/dev/null; }
 has_child() { [ -n "$(child_of "$1")" ]; }
 
 # --- exit status
@@ -327,8 +326,11 @@ run report $program; check "a living process that runs something else by now was
 check "... so what it left is unfinished" says out '1 unfinished'
 kill $program
 PQONE_RUN=none ./scribe ledger wait & program=$!
-until_true has_ledger $program
-run report $program; check "one that still runs is not finished yet" says out '1 not finished yet'
+reports() { run report "$1"; says out "$2"; }
+check "one that still runs is not finished yet" until_true reports $program '1 not finished yet'
+mv scribe renamed
+run report $program; check "... nor when its file has another name by now" says out '1 not finished yet'
+mv renamed scribe
 kill $program
 run run -- sh -c './scribe ledger exit; ./scribe ledger exit'
 check "two processes: a line over both" says err '^pqone: 2 processes: 6 handles opened'

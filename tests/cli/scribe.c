@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 #include <time.h>
 #include <unistd.h>
@@ -86,6 +87,10 @@ static void write_ledger(void) {
         abort();
     struct ledger_module *module = sample_module(header, self);
     dl_iterate_phdr(note_build_id, module);
+    struct stat status;
+    if (stat(self, &status) != 0)
+        abort();
+    module->inode = status.st_ino;
     route_products(header, module);
     sample_target(header, "app@db.local:5432/shop")->opened = 3;
     header->process_start = start_time();
