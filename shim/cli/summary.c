@@ -113,21 +113,29 @@ static void put_opening(FILE *out, const struct ledger_header *header, const str
     fputc('.', out);
 }
 
+static const char *target_name(const struct ledger_target *target) {
+    return target->name[0] ? target->name : "(unnamed)";
+}
+
+/* The numbers of a single target are those of the process. */
 static void put_servers(const struct block *block) {
-    const struct ledger_counters *counters = &block->ledger->header.counters;
+    const struct ledger *ledger = block->ledger;
+    const struct ledger_counters *counters = &ledger->header.counters;
     fputs("    server connections: ", block->out);
-    fprintf(block->out, "%" PRIu64 " opened, peak %" PRIu64 " at once, mode %s\n", counters->servers_opened,
-            counters->servers_alive_peak,
-            block->ledger->header.mode[0] ? block->ledger->header.mode : "unknown");
-    for (uint32_t i = 0; i < block->ledger->target_count; i++) {
-        const struct ledger_target *target = &block->ledger->targets[i];
-        fprintf(block->out, "        %s: ", target->name[0] ? target->name : "(unnamed)");
+    fprintf(block->out, "%" PRIu64 " opened, peak %" PRIu64 " at once, mode %s", counters->servers_opened,
+            counters->servers_alive_peak, ledger->header.mode[0] ? ledger->header.mode : "unknown");
+    if (ledger->target_count == 1)
+        fprintf(block->out, ", to %s", target_name(&ledger->targets[0]));
+    fputc('\n', block->out);
+    for (uint32_t i = 0; ledger->target_count > 1 && i < ledger->target_count; i++) {
+        const struct ledger_target *target = &ledger->targets[i];
+        fprintf(block->out, "        %s: ", target_name(target));
         count_of(block->out, target->opened, "handle");
         fprintf(block->out, ", peak %u alive, peak %u busy, peak ", target->alive_peak, target->busy_peak);
         count_of(block->out, target->servers_peak, "server connection");
         fputc('\n', block->out);
-        if (i + 1 == PLACES_SHOWN && block->ledger->target_count > PLACES_SHOWN) {
-            fprintf(block->out, "        and %u more targets\n", block->ledger->target_count - PLACES_SHOWN);
+        if (i + 1 == PLACES_SHOWN && ledger->target_count > PLACES_SHOWN) {
+            fprintf(block->out, "        and %u more targets\n", ledger->target_count - PLACES_SHOWN);
             break;
         }
     }

@@ -117,6 +117,20 @@ Test(summary, pinned_handles_need_more_than_the_busy_ones) {
     says(": 3 connections would have done. 2");
 }
 
+Test(summary, a_single_target_has_no_line_of_its_own) {
+    fill();
+    header->counters.servers_opened = 2;
+    header->counters.servers_alive_peak = 1;
+    render(false, 1);
+    says("    server connections: 2 opened, peak 1 at once, mode share, to app@db.local:5432/shop\n");
+    silent_about("shop: 40 handles, ");
+    sample_target(header, "app@db.local:5432/stock")->opened = 4;
+    render(false, 1);
+    says("    server connections: 2 opened, peak 1 at once, mode share\n"
+         "        app@db.local:5432/shop: 40 handles, peak 0 alive, peak 3 busy, peak 0 server connections\n"
+         "        app@db.local:5432/stock: 4 handles, ");
+}
+
 Test(summary, places_come_biggest_first_and_only_ten) {
     header->counters.handles_opened = 100;
     for (int i = 0; i < 13; i++) {
