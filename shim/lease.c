@@ -352,9 +352,26 @@ void lease_stop_waiting(struct handle *handle) {
     pthread_mutex_unlock(&set->lock);
 }
 
+/* What most handles find that are not the last user of a connection: a free one. */
+static struct server *take_at_once(struct set *set, struct handle *handle, enum patience patience) {
+    if (handle->waiter)
+        return NULL;
+    pthread_mutex_lock(&set->lock);
+    struct server *server = wait_is_first(set, NULL) ? take_free(set, handle, patience) : NULL;
+    if (server)
+        hold(handle, server);
+    pthread_mutex_unlock(&set->lock);
+    return server;
+}
+
 static struct server *take_slowly(struct handle *handle, enum patience patience) {
     struct set *set = handle->set;
     for (;;) {
+        struct server *free = take_at_once(set, handle, patience);
+        if (free && lease_prepare(handle, free))
+            return free;
+        if (free)
+            continue; /* it was dead, and is gone */
         struct quiet quiet;
         quiet_begin(&quiet);
         pthread_mutex_lock(&set->lock);
