@@ -105,7 +105,8 @@ static void write_ledger(void) {
     snprintf(header->run, sizeof header->run, "%s", run);
     snprintf(header->program, sizeof header->program, "%s", self);
     struct ledger_handle *handle = sample_handle(header, 0, 0);
-    handle->opened_monotonic = handle->last_used_monotonic = header->opened_monotonic;
+    handle->opened_monotonic = header->opened_monotonic;
+    handle->last_used_monotonic = header->opened_monotonic;
     int file = -1;
     /* An image before an exec had the same pid and start time. */
     for (int number = 0; file < 0 && number < 3; number++) {
