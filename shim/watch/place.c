@@ -43,7 +43,10 @@ static const char *fault(const char *path) {
     if (!S_ISDIR(state.st_mode))
         return "it is not a directory";
     if (state.st_uid != geteuid())
-        return "it belongs to another user";
+        return "it belongs to another user; name a directory of your own";
+    /* root's own /tmp is everybody's: chmod there would be the damage. */
+    if ((state.st_mode & 077) && (state.st_mode & S_ISVTX))
+        return "everybody uses it; name a directory of your own";
     if (state.st_mode & 077)
         return "others have access to it (chmod 0700 would do)";
     return NULL;
