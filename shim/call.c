@@ -130,6 +130,7 @@ PGconn *call_begin(struct call *call, struct handle *handle, enum pin_reason pin
     if (__builtin_expect(handle->refused, 0))
         return NULL;
     struct server *held = lease_held(handle);
+    const struct identity *known = handle->identity;
     if (query && !(held && held->state == SERVER_OWN)) {
         struct reading reading = reading_of(handle, held);
         verdict = statement_judge(query, &reading);
@@ -141,6 +142,12 @@ PGconn *call_begin(struct call *call, struct handle *handle, enum pin_reason pin
     struct server *server = lease_take(handle);
     if (!server)
         return NULL;
+    if (__builtin_expect(handle->identity != known, 0) && query && pin == PIN_NONE) {
+        /* A new connection gave another view of the server, which may read the text in another way. */
+        struct reading reading = reading_of(handle, NULL);
+        verdict = statement_judge(query, &reading);
+        pin = verdict.reason;
+    }
     call->discard_all = (verdict.traits & STATEMENT_DISCARD_ALL) != 0;
     if (pin != PIN_NONE && server->state != SERVER_OWN)
         pin_for(handle, server, pin, query, &verdict);

@@ -230,9 +230,8 @@ static void time_is_over(struct set *set, struct handle *handle) {
     double seconds = (double)settings()->wait_timeout / 1e9;
     atomic_fetch_add(&recorder()->counters.wait_timeouts, 1);
     handle_sayf(handle,
-                "pqone: no server connection to %s became free in %g s (PQONE_WAIT_TIMEOUT); all %u are "
-                "leased, by the "
-                "handles opened at %s\n",
+                "pqone: no server connection to %s became free in %g s (PQONE_WAIT_TIMEOUT); %u open, "
+                "leased by the handles opened at %s\n",
                 set_name(set), seconds, open, holders);
     log_event(
         LOG_WAIT, handle->site, 0,
@@ -243,14 +242,14 @@ static void time_is_over(struct set *set, struct handle *handle) {
 }
 
 void lease_say_over_cap(const struct handle *handle, const char *why) {
-    const struct set *set = handle->set;
+    struct set *set = handle->set;
     uint32_t cap = settings()->max_connections;
     char place[16];
     if (cap == SETTING_NO_LIMIT)
         return;
-    pthread_mutex_lock((pthread_mutex_t *)&set->lock);
+    pthread_mutex_lock(&set->lock);
     unsigned open = set->open;
-    pthread_mutex_unlock((pthread_mutex_t *)&set->lock);
+    pthread_mutex_unlock(&set->lock);
     if (open <= cap)
         return;
     atomic_fetch_add(&recorder()->counters.over_cap, 1);
@@ -367,10 +366,10 @@ static struct server *take_at_once(struct set *set, struct handle *handle, enum 
 static struct server *take_slowly(struct handle *handle, enum patience patience) {
     struct set *set = handle->set;
     for (;;) {
-        struct server *free = take_at_once(set, handle, patience);
-        if (free && lease_prepare(handle, free))
-            return free;
-        if (free)
+        struct server *idle = take_at_once(set, handle, patience);
+        if (idle && lease_prepare(handle, idle))
+            return idle;
+        if (idle)
             continue; /* it was dead, and is gone */
         struct quiet quiet;
         quiet_begin(&quiet);
@@ -480,10 +479,13 @@ void lease_release(struct handle *handle, struct server *server) {
 void lease_unpin(struct handle *handle, struct server *server, uint32_t lifted) {
     handle->reasons &= ~lifted;
     enum pin_reason left = handle->reasons ? (enum pin_reason)__builtin_ctz(handle->reasons) : PIN_NONE;
-    handle->taint = TAINT_UNTOUCHED;
-    for (uint32_t reason = 0; reason < PIN_REASONS; reason++)
-        if (handle->reasons >> reason & 1 && pin_row(reason)->taint > handle->taint)
-            handle->taint = pin_row(reason)->taint;
+    /* That a connect is over makes no session new: what a statement left behind then stays. */
+    if (lifted != UINT32_C(1) << PIN_CONNECTING) {
+        handle->taint = TAINT_UNTOUCHED;
+        for (uint32_t reason = 0; reason < PIN_REASONS; reason++)
+            if (handle->reasons >> reason & 1 && pin_row(reason)->taint > handle->taint)
+                handle->taint = pin_row(reason)->taint;
+    }
     atomic_store(&handle->pin, left);
     atomic_store(&handle->row->pin, left);
     atomic_store(&server->pinned, left != PIN_NONE);
