@@ -31,6 +31,8 @@ struct settings {
     int64_t idle_timeout;
     bool idle_timeout_is_default;
     int64_t max_lifetime;
+    int64_t leak_threshold; /* SETTING_NEVER: off */
+    bool trace;
     char *via; /* NULL when none */
     enum log_place log;
     char *log_path; /* with LOG_TO_PATH; %p not yet replaced */

@@ -12,7 +12,8 @@
 #include "incarnation.h"
 #include "say.h"
 
-/* A ledger is under a megabyte; beyond this a size is a lie, and reading it would be the damage. */
+/* A ledger is some ten megabytes with a trace; beyond this a size is a lie, and reading it would be the
+ * damage. */
 enum { FILE_MAX = 64 << 20, ROW_MAX = 1 << 16, CAPACITY_MAX = 1 << 20 };
 
 /* The arrays are plain memory of this process: what they are copied from may change meanwhile, and a torn
@@ -27,14 +28,14 @@ static void *copy_rows(const unsigned char *bytes, const struct ledger_table *ta
 }
 
 static bool table_fits(const struct ledger_table *table, uint64_t header_size, uint64_t size) {
-    if (table->row_size < 8 || table->row_size > ROW_MAX || table->capacity > CAPACITY_MAX)
+    if (table->row_size < 1 || table->row_size > ROW_MAX || table->capacity > CAPACITY_MAX)
         return false;
     uint64_t end = (uint64_t)table->offset + (uint64_t)table->row_size * table->capacity;
     return table->offset >= header_size && end <= size;
 }
 
 static uint32_t rows_used(const struct ledger_table *table) {
-    uint32_t used = table->used;
+    uint32_t used = table->row_size ? table->used : 0; /* no such table in an older ledger */
     return used < table->capacity ? used : table->capacity;
 }
 
@@ -76,8 +77,10 @@ static void clean_rows(struct ledger *ledger) {
         clean(ledger->targets[i].name, sizeof ledger->targets[i].name);
     for (uint32_t i = 0; i < ledger->handle_count; i++) {
         struct ledger_handle *handle = &ledger->handles[i];
-        if (handle->state > LEDGER_HANDLE_INHERITED)
+        if (handle->state > LEDGER_HANDLE_HANDED)
             handle->state = LEDGER_HANDLE_FREE;
+        clean(handle->statement, sizeof handle->statement);
+        handle->ended = index_within(handle->ended, ledger->site_count);
         handle->site = index_within(handle->site, ledger->site_count);
         handle->target = index_within(handle->target, ledger->target_count);
         handle->server = index_within(handle->server, ledger->server_count);
@@ -87,6 +90,31 @@ static void clean_rows(struct ledger *ledger) {
         if (server->state > LEDGER_SERVER_OPEN)
             server->state = LEDGER_SERVER_FREE;
         server->target = index_within(server->target, ledger->target_count);
+    }
+}
+
+/* Tables that came later: an older shim's header ends before them, and then all of this is empty. */
+static void clean_later_rows(struct ledger *ledger) {
+    for (uint32_t i = 0; i < ledger->site_count; i++) {
+        struct ledger_site *site = &ledger->sites[i];
+        if (site->script_offset > ledger->text_length ||
+            site->script_length > ledger->text_length - site->script_offset)
+            site->script_length = 0;
+    }
+    for (uint32_t i = 0; i < ledger->text_length; i++)
+        if ((unsigned char)ledger->texts[i] < ' ' && ledger->texts[i] != '\t' && ledger->texts[i] != '\n')
+            ledger->texts[i] = '?';
+    for (uint32_t i = 0; i < ledger->misuse_count; i++) {
+        struct ledger_misuse *misuse = &ledger->misuses[i];
+        clean(misuse->function, sizeof misuse->function);
+        misuse->site = index_within(misuse->site, ledger->site_count);
+        misuse->place = index_within(misuse->place, ledger->site_count);
+        misuse->target = index_within(misuse->target, ledger->target_count);
+    }
+    for (uint32_t i = 0; i < ledger->span_count; i++) {
+        ledger->spans[i].site = index_within(ledger->spans[i].site, ledger->site_count);
+        if (ledger->spans[i].kind > LEDGER_SPAN_BUSY)
+            ledger->spans[i].kind = 0;
     }
 }
 
@@ -105,7 +133,16 @@ static bool copy_tables(const unsigned char *bytes, struct ledger *into) {
     into->targets = copy_rows(bytes, &header->targets, sizeof *into->targets, into->target_count);
     into->handles = copy_rows(bytes, &header->handles, sizeof *into->handles, into->handle_count);
     into->servers = copy_rows(bytes, &header->servers, sizeof *into->servers, into->server_count);
-    return into->modules && into->sites && into->targets && into->handles && into->servers;
+    into->misuse_count = rows_used(&header->misuses);
+    into->span_count = rows_used(&header->spans);
+    into->text_length = rows_used(&header->texts);
+    into->misuses = copy_rows(bytes, &header->misuses, sizeof *into->misuses, into->misuse_count);
+    into->spans = copy_rows(bytes, &header->spans, sizeof *into->spans, into->span_count);
+    into->texts = calloc(1, (size_t)into->text_length + 1);
+    if (into->texts)
+        memcpy(into->texts, bytes + header->texts.offset, into->text_length);
+    return into->modules && into->sites && into->targets && into->handles && into->servers && into->misuses &&
+           into->spans && into->texts;
 }
 
 /* A pid alone would take its next owner for the process. */
@@ -127,6 +164,12 @@ static const char *doubt(const struct ledger_header *header, size_t size) {
     for (size_t i = 0; i < sizeof tables / sizeof *tables; i++)
         if (!table_fits(tables[i], header->header_size, size))
             return "is damaged: a table lies outside the file";
+    const struct ledger_table *later[] = {&header->misuses, &header->spans, &header->texts};
+    for (size_t i = 0; i < sizeof later / sizeof *later; i++)
+        if (later[i]->row_size && !table_fits(later[i], header->header_size, size))
+            return "is damaged: a table lies outside the file";
+    if (header->texts.row_size > 1)
+        return "is damaged: a byte of text is no byte";
     return NULL;
 }
 
@@ -163,6 +206,7 @@ bool ledger_parse(const void *bytes, size_t size, struct ledger *into, char *why
         return false;
     }
     clean_rows(into);
+    clean_later_rows(into);
     tell_end(into);
     return true;
 }
@@ -278,5 +322,8 @@ void ledger_release(struct ledger *ledger) {
     free(ledger->targets);
     free(ledger->handles);
     free(ledger->servers);
+    free(ledger->misuses);
+    free(ledger->spans);
+    free(ledger->texts);
     memset(ledger, 0, sizeof *ledger);
 }

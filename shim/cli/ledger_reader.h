@@ -24,7 +24,11 @@ struct ledger {
     struct ledger_target *targets;
     struct ledger_handle *handles;
     struct ledger_server *servers;
+    struct ledger_misuse *misuses;
+    struct ledger_span *spans;
+    char *texts; /* ends in a NUL byte; a site's script frames lie within */
     uint32_t module_count, site_count, target_count, handle_count, server_count;
+    uint32_t misuse_count, span_count, text_length;
     bool alive;    /* the image that wrote it still runs */
     bool replaced; /* another image has taken its place by exec */
     int signal;    /* that ended the process, where somebody knows (the launcher of its child), else 0 */

@@ -279,7 +279,7 @@ static uint32_t resolve(struct trace *trace, void *caller, uint32_t depth) {
     char name[sizeof((struct ledger_site *)0)->name];
     name_frame(trace->frames[first], name, sizeof name);
     free(objects);
-    return recorder_site_row(frames, count, name);
+    return recorder_site_row(frames, count, NULL, name);
 }
 
 uint32_t call_site_here(void *caller) {

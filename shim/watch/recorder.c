@@ -27,7 +27,12 @@ struct image {
     struct ledger_target targets[LEDGER_TARGETS];
     struct ledger_handle handles[LEDGER_HANDLES];
     struct ledger_server servers[LEDGER_SERVERS];
+    struct ledger_misuse misuses[LEDGER_MISUSES];
+    char texts[LEDGER_TEXT];
 };
+
+/* With PQONE_TRACE the spans follow; the image is a whole number of their alignment. */
+#define SPANS_SIZE (sizeof(struct ledger_span) * LEDGER_SPANS)
 
 /* Files of one pid and start time: more than this many images and nobody counts them any more. */
 #define NAMES_TRIED 100000
@@ -64,6 +69,10 @@ static _Thread_local int32_t thread_number;
 
 static struct image *image_now(void) {
     return (struct image *)recorder();
+}
+
+static size_t file_size(void) {
+    return sizeof(struct image) + (settings()->trace ? SPANS_SIZE : 0);
 }
 
 static int64_t nanoseconds(clockid_t clock) {
@@ -124,13 +133,13 @@ static void set_table(struct ledger_table *table, size_t offset, size_t row_size
 }
 
 struct counts {
-    uint32_t modules, sites, targets;
+    uint32_t modules, sites, targets, texts;
 };
 
 /* Rows that forefathers made, counters at zero: the numbers that the child's handles carry stay right.
  * `from` may be the image itself (a dummy that is used on), or a ledger that its owner goes on writing. */
 static struct counts inherit(struct image *image, const struct image *from) {
-    struct counts counts = {0, 0, 0};
+    struct counts counts = {0, 0, 0, 0};
     if (image == &dummy && from != &dummy)
         memset(&dummy, 0, sizeof dummy);
     if (!from)
@@ -139,7 +148,9 @@ static struct counts inherit(struct image *image, const struct image *from) {
     counts.sites = rows(&from->header.sites, LEDGER_SITES);
     counts.targets = rows(&from->header.targets, LEDGER_TARGETS);
     memmove(image->modules, from->modules, counts.modules * sizeof image->modules[0]);
+    counts.texts = rows(&from->header.texts, LEDGER_TEXT);
     memmove(image->sites, from->sites, counts.sites * sizeof image->sites[0]);
+    memmove(image->texts, from->texts, counts.texts);
     for (uint32_t i = 0; i < counts.sites; i++) {
         struct ledger_site *site = &image->sites[i];
         atomic_store(&site->opened, 0);
@@ -147,6 +158,9 @@ static struct counts inherit(struct image *image, const struct image *from) {
         atomic_store(&site->duplicates, 0);
         atomic_store(&site->finished, 0);
         atomic_store(&site->pins, 0);
+        atomic_store(&site->alive, 0);
+        atomic_store(&site->alive_peak, 0);
+        atomic_store(&site->left, 0);
     }
     for (uint32_t i = 0; i < counts.targets; i++) {
         char name[sizeof image->targets[i].name];
@@ -156,6 +170,7 @@ static struct counts inherit(struct image *image, const struct image *from) {
     }
     memset(image->handles, 0, image == from ? sizeof image->handles : 0);
     memset(image->servers, 0, image == from ? sizeof image->servers : 0);
+    memset(image->misuses, 0, image == from ? sizeof image->misuses : 0);
     return counts;
 }
 
@@ -165,7 +180,7 @@ static void fill_header(struct image *image, struct counts counts) {
     memset(header, 0, sizeof *header);
     header->version = LEDGER_VERSION;
     header->header_size = sizeof *header;
-    header->file_size = sizeof *image;
+    header->file_size = image == &dummy ? sizeof *image : file_size();
     set_table(&header->modules, offsetof(struct image, modules), sizeof image->modules[0], LEDGER_MODULES,
               counts.modules);
     set_table(&header->sites, offsetof(struct image, sites), sizeof image->sites[0], LEDGER_SITES,
@@ -174,6 +189,11 @@ static void fill_header(struct image *image, struct counts counts) {
               counts.targets);
     set_table(&header->handles, offsetof(struct image, handles), sizeof image->handles[0], LEDGER_HANDLES, 0);
     set_table(&header->servers, offsetof(struct image, servers), sizeof image->servers[0], LEDGER_SERVERS, 0);
+    set_table(&header->misuses, offsetof(struct image, misuses), sizeof image->misuses[0], LEDGER_MISUSES, 0);
+    set_table(&header->texts, offsetof(struct image, texts), 1, LEDGER_TEXT, counts.texts);
+    set_table(&header->spans, sizeof *image, sizeof(struct ledger_span),
+              header->file_size > sizeof *image ? LEDGER_SPANS : 0, 0);
+    header->traced = settings()->trace;
     header->pid = getpid();
     header->parent_pid = getppid();
     header->forked_from = ancestor ? ancestor_pid : 0;
@@ -210,10 +230,10 @@ static int create_file(const char *directory) {
 /* Every block is there before the first store: a full disk is an error here and never a SIGBUS later. */
 static struct image *map_file(int fd, int *failed) {
     fchmod(fd, 0600); /* whatever the umask took */
-    *failed = posix_fallocate(fd, 0, sizeof(struct image));
+    *failed = posix_fallocate(fd, 0, (off_t)file_size());
     if (*failed)
         return NULL;
-    void *mapped = mmap(NULL, sizeof(struct image), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    void *mapped = mmap(NULL, file_size(), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
     if (mapped == MAP_FAILED) {
         *failed = errno;
         return NULL;
@@ -303,7 +323,8 @@ void recorder_after_fork(int parent_pid) {
     } else {
         void *second = mremap(old, 0, sizeof *old, MREMAP_MAYMOVE);
         ancestor = second == MAP_FAILED ? NULL : second;
-        mmap(old, sizeof *old, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
+        mmap(old, old->header.file_size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1,
+             0);
     }
     errno = error;
 }
@@ -371,20 +392,48 @@ uint32_t recorder_module(const struct ledger_module *module) {
     return found < LEDGER_MODULES ? found : LEDGER_NO_MODULE;
 }
 
-uint32_t recorder_site_row(const uint64_t *frames, uint32_t depth, const char *name) {
+/* Under WATCH_RECORDER. A known text is not written twice: sites of one script differ in native frames. */
+static void write_script(struct image *image, struct ledger_site *site, const struct script *script) {
+    uint32_t used = rows(&image->header.texts, LEDGER_TEXT);
+    site->language = script->language;
+    site->script_length = 0;
+    if (script->length == 0)
+        return;
+    if (script->length > LEDGER_TEXT - used) {
+        atomic_fetch_add_explicit(&image->header.counters.scripts_unlisted, 1, memory_order_relaxed);
+        return;
+    }
+    memcpy(image->texts + used, script->text, script->length);
+    site->script_offset = used;
+    site->script_length = script->length;
+    atomic_store_explicit(&image->header.texts.used, used + script->length, memory_order_release);
+}
+
+static bool is_site(const struct image *image, const struct ledger_site *site, const uint64_t *frames,
+                    uint32_t depth, const struct script *script) {
+    return atomic_load_explicit(&site->depth, memory_order_relaxed) == depth &&
+           memcmp(site->frames, frames, depth * sizeof frames[0]) == 0 &&
+           site->language == (uint32_t)script->language &&
+           (site->script_length == 0 || /* it found no room */
+            (site->script_length == script->length &&
+             memcmp(image->texts + site->script_offset, script->text, script->length) == 0));
+}
+
+uint32_t recorder_site_row(const uint64_t *frames, uint32_t depth, const struct script *script,
+                           const char *name) {
+    static const struct script none = {LEDGER_NATIVE, 0, ""};
     struct image *image = image_now();
     depth = depth < LEDGER_FRAMES ? depth : LEDGER_FRAMES;
+    if (!script)
+        script = &none;
     watch_lock(WATCH_RECORDER);
     uint32_t used = rows(&image->header.sites, LEDGER_SITES), found = 0;
-    for (; found < used; found++) {
-        const struct ledger_site *site = &image->sites[found];
-        if (atomic_load_explicit(&site->depth, memory_order_relaxed) == depth &&
-            memcmp(site->frames, frames, depth * sizeof frames[0]) == 0)
-            break;
-    }
+    while (found < used && !is_site(image, &image->sites[found], frames, depth, script))
+        found++;
     if (found == used && used < LEDGER_SITES) {
         struct ledger_site *site = &image->sites[used];
         memcpy(site->frames, frames, depth * sizeof frames[0]);
+        write_script(image, site, script);
         copy_text(site->name, sizeof site->name, name);
         atomic_store_explicit(&site->depth, depth, memory_order_release);
         atomic_store_explicit(&image->header.sites.used, used + 1, memory_order_release);
@@ -447,6 +496,12 @@ struct ledger_handle *recorder_handle_open(uint64_t number, const void *address,
     atomic_store_explicit(&row->statements, 0, memory_order_relaxed);
     atomic_store_explicit(&row->pin, 0, memory_order_relaxed);
     row->thread = thread_id();
+    row->runtime = LEDGER_NO_RUNTIME;
+    row->ended = UINT32_MAX;
+    row->ended_monotonic = 0;
+    row->statement[0] = '\0';
+    atomic_store_explicit(&row->verdict, LEDGER_UNKNOWN, memory_order_relaxed);
+    atomic_store_explicit(&row->warned, 0, memory_order_relaxed);
     atomic_store_explicit(&row->state, (uint32_t)state, memory_order_release);
     return row;
 }
@@ -492,6 +547,51 @@ void recorder_server_close(struct ledger_server *row) {
 
 uint32_t recorder_server_index(const struct ledger_server *row) {
     return row_index(row, image_now()->servers, sizeof *row, LEDGER_SERVERS);
+}
+
+struct ledger_misuse *recorder_misuse(uint32_t kind, uint32_t site, uint32_t place) {
+    struct image *image = image_now();
+    watch_lock(WATCH_RECORDER);
+    uint32_t used = rows(&image->header.misuses, LEDGER_MISUSES), found = 0;
+    while (found < used && (image->misuses[found].kind != kind || image->misuses[found].site != site ||
+                            image->misuses[found].place != place))
+        found++;
+    struct ledger_misuse *row = found < LEDGER_MISUSES ? &image->misuses[found] : NULL;
+    if (row && found == used) {
+        row->site = site;
+        row->place = place;
+        row->target = UINT32_MAX;
+        row->first_monotonic = recorder_now();
+        atomic_store_explicit(&row->kind, kind, memory_order_release);
+        atomic_store_explicit(&image->header.misuses.used, used + 1, memory_order_release);
+    }
+    if (row)
+        atomic_fetch_add_explicit(&row->count, 1, memory_order_relaxed);
+    else
+        atomic_fetch_add_explicit(&image->header.counters.misuses_unlisted, 1, memory_order_relaxed);
+    watch_unlock(WATCH_RECORDER);
+    return row;
+}
+
+struct ledger_span *recorder_span(enum ledger_span_kind kind, uint32_t site, uint64_t handle, int64_t begin) {
+    struct image *image = image_now();
+    struct ledger_table *table = &image->header.spans;
+    uint32_t index = atomic_load_explicit(&table->used, memory_order_relaxed);
+    if (table->capacity == 0)
+        return NULL;
+    do {
+        if (index >= table->capacity) {
+            atomic_fetch_add_explicit(&image->header.counters.spans_unlisted, 1, memory_order_relaxed);
+            return NULL;
+        }
+    } while (!atomic_compare_exchange_weak_explicit(&table->used, &index, index + 1, memory_order_acq_rel,
+                                                    memory_order_relaxed));
+    struct ledger_span *span = (struct ledger_span *)(image + 1) + index;
+    span->site = site;
+    span->handle = handle;
+    span->begin = begin;
+    atomic_store_explicit(&span->kind, (uint32_t)kind, memory_order_release);
+    return span;
 }
 
 struct ledger_site *recorder_site(uint32_t site) {

@@ -43,8 +43,17 @@ uint32_t recorder_target(const char *name);
 /* A row for a module, found by path, build-id and base, or new; LEDGER_NO_MODULE if the table is full. */
 uint32_t recorder_module(const struct ledger_module *module);
 
-/* A row for a stack of up to LEDGER_FRAMES frames, found or new; UINT32_MAX if the table is full. */
-uint32_t recorder_site_row(const uint64_t *frames, uint32_t depth, const char *name);
+/* Script frames as the ledger keeps them (ledger_site). `text` belongs to whoever filled it in. */
+struct script {
+    enum ledger_language language;
+    uint32_t length;
+    const char *text;
+};
+
+/* A row for a stack of up to LEDGER_FRAMES frames and what stands before them (NULL: nothing), found or new;
+ * UINT32_MAX if the table is full. Script frames that find no room are left out and counted. */
+uint32_t recorder_site_row(const uint64_t *frames, uint32_t depth, const struct script *script,
+                           const char *name);
 
 /* A row for a new handle or server connection; when the table is full a row that is shared by all who
  * found no room (never listed: its state stays free), and counters.handles_unlisted counts. */
@@ -53,6 +62,14 @@ struct ledger_handle *recorder_handle_open(uint64_t number, const void *address,
 void recorder_handle_close(struct ledger_handle *row);
 struct ledger_server *recorder_server_open(int backend_pid, uint32_t target);
 void recorder_server_close(struct ledger_server *row);
+
+/* Counts a misuse (misuse.h): the row of that kind, site and place, found or new. NULL: the table is full,
+ * and counters.misuses_unlisted counts. */
+struct ledger_misuse *recorder_misuse(uint32_t kind, uint32_t site, uint32_t place);
+
+/* A row for a span, with kind, site, number and begin; the caller writes `end` when it is over. NULL without
+ * PQONE_TRACE, and when the table is full: counters.spans_unlisted counts. */
+struct ledger_span *recorder_span(enum ledger_span_kind kind, uint32_t site, uint64_t handle, int64_t begin);
 
 /* Row by index, with the table's bounds checked; NULL if there is none. */
 struct ledger_site *recorder_site(uint32_t site);

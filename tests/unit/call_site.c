@@ -144,7 +144,7 @@ Test(call_site, a_deep_stack_is_cut) {
 Test(call_site, a_full_table_is_counted) {
     uint64_t frames[1];
     for (frames[0] = 1; frames[0] <= LEDGER_SITES; frames[0]++)
-        cr_assert(recorder_site_row(frames, 1, "") == frames[0] - 1);
+        cr_assert(recorder_site_row(frames, 1, NULL, "") == frames[0] - 1);
     for (int i = 0; i < 3; i++)
         cr_expect(route_brands() == CALL_SITE_NONE);
     cr_expect(recorder()->counters.calls_unlisted == 3);

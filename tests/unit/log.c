@@ -390,7 +390,7 @@ Test(log, sites_are_named_and_tokens_cannot_be_forged) {
     char buffer[16], other[16];
     uint64_t frames[1] = {1};
     log_to_file();
-    uint32_t site = recorder_site_row(frames, 1, "route_brands+0x1c (\"shop\")");
+    uint32_t site = recorder_site_row(frames, 1, NULL, "route_brands+0x1c (\"shop\")");
     log_event(LOG_DUPLICATE, UINT32_MAX, 0, "opened at %s, not at %s; %s", log_site(site, buffer),
               "\002"
               "0\003",
@@ -404,7 +404,7 @@ Test(log, a_token_is_not_cut_in_two) {
     char buffer[16], filler[LOG_MESSAGE_MAX];
     uint64_t frames[1] = {1};
     log_to_file();
-    uint32_t site = recorder_site_row(frames, 1, "here");
+    uint32_t site = recorder_site_row(frames, 1, NULL, "here");
     memset(filler, 'x', sizeof filler);
     for (size_t length = LOG_MESSAGE_MAX - 24; length < LOG_MESSAGE_MAX - 1; length++) {
         cr_assert(empty_log());
@@ -439,7 +439,7 @@ Test(log, lines_go_to_the_launcher_with_their_tokens) {
     log_event(LOG_PIN, UINT32_MAX, 0, "before there is a ledger");
     snprintf(wanted, sizeof wanted, "%d \npqone[%d] pin: before there is a ledger\n", getpid(), getpid());
     cr_expect_str_eq(receive(fd), wanted);
-    uint32_t site = recorder_site_row(frames, 1, "here");
+    uint32_t site = recorder_site_row(frames, 1, NULL, "here");
     log_event(LOG_PIN, UINT32_MAX, 0, "at %s and %s", log_site(site, buffer),
               "\002"
               "0\003");
@@ -500,7 +500,7 @@ Test(log, threads_write_whole_lines, .timeout = 60) {
     char wanted[32];
     uint64_t frames[1] = {1};
     log_to_file();
-    recorder_site_row(frames, 1, "here");
+    recorder_site_row(frames, 1, NULL, "here");
     snprintf(wanted, sizeof wanted, "pqone[%d] ", getpid());
     for (uintptr_t i = 0; i < 4; i++)
         cr_assert(pthread_create(&threads[i], NULL, log_often, (void *)i) == 0);

@@ -43,7 +43,7 @@ Test(options, every_setting_of_the_table_is_an_option) {
         snprintf(variable, sizeof variable, "PQONE_%s", setting_rows[i].name);
         cr_assert(RUN(value, "true"), "%s: %s", value, why);
         cr_expect_str_eq(getenv(variable), setting_rows[i].default_text);
-        if (strcmp(setting_rows[i].name, "DISABLE") != 0) {
+        if (!options_is_switch(setting_rows[i].name)) {
             cr_expect(RUN(option, (char *)setting_rows[i].default_text, "true"), "%s: %s", option, why);
             cr_expect_not(RUN(option), "%s without a value", option);
         }

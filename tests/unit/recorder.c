@@ -207,16 +207,16 @@ Test(recorder, targets_and_sites_are_found_again) {
     cr_expect_null(recorder_target_row(UINT32_MAX));
     cr_expect_str_eq(recorder_target_row(1)->name, "me@host:5432/b");
     cr_expect_null(recorder_site(0));
-    cr_expect(recorder_site_row(frames, 3, "f+0x1 (m)") == 0 && recorder_site_row(frames, 2, "") == 1);
-    cr_expect(recorder_site_row(frames, 3, "f+0x1 (m)") == 0);
+    cr_expect(recorder_site_row(frames, 3, NULL, "f+0x1 (m)") == 0 && recorder_site_row(frames, 2, NULL, "") == 1);
+    cr_expect(recorder_site_row(frames, 3, NULL, "f+0x1 (m)") == 0);
     cr_expect_str_eq(recorder_site(0)->name, "f+0x1 (m)");
     cr_expect_null(recorder_site(2));
     for (uint32_t i = 2; i < LEDGER_SITES; i++) {
         frames[0] = 1000 + i;
-        cr_expect(recorder_site_row(frames, 3, "") == i);
+        cr_expect(recorder_site_row(frames, 3, NULL, "") == i);
     }
     frames[0] = 1;
-    cr_expect(recorder_site_row(frames, 3, "") == UINT32_MAX);
+    cr_expect(recorder_site_row(frames, 3, NULL, "") == UINT32_MAX);
     for (uint32_t i = 0; i < LEDGER_MODULES; i++) {
         struct ledger_module module = {.base = i};
         cr_expect(recorder_module(&module) == i && recorder_module(&module) == i);
@@ -325,7 +325,7 @@ Test(recorder, a_child_writes_a_ledger_of_its_own_with_its_parents_numbers) {
     fork_handlers();
     recorder_target("first");
     recorder_target_row(recorder_target("second"))->opened = 9;
-    recorder_site(recorder_site_row(frames, 1, "here"))->opened = 9;
+    recorder_site(recorder_site_row(frames, 1, NULL, "here"))->opened = 9;
     struct ledger_handle *mine = recorder_handle_open(1, frames, 0, 1, LEDGER_HANDLE_OPEN);
     struct ledger_header *parents = recorder();
     pid_t child = fork();
