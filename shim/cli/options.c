@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "reports.h"
 #include "say.h"
 
 /* The types are spelled out only here: the parser of settings.c needs no more than the name, but the
@@ -74,15 +75,11 @@ static bool accept_setting(const char *name, const char *value, struct options *
 static bool accept_report(const char *text, struct options *into, char *why, size_t size) {
     const char *equals = strchr(text, '=');
     size_t length = equals ? (size_t)(equals - text) : strlen(text);
-    struct report_output output = {.file = equals ? equals + 1 : NULL};
-    if (length == 4 && memcmp(text, "text", 4) == 0) {
-        output.format = REPORT_TEXT;
-    } else if (length == 4 && memcmp(text, "json", 4) == 0) {
-        output.format = REPORT_JSON;
-    } else {
-        snprintf(why, size,
-                 "--report %.60s: no such format in this version; accepted: text or json, each with =FILE",
-                 text);
+    struct report_output output = {report_format_named(text, length), equals ? equals + 1 : NULL};
+    if (!output.format) {
+        char words[128];
+        snprintf(why, size, "--report %.60s: no such format in this version; accepted: %s, each with =FILE",
+                 text, report_format_words(words, sizeof words));
         return false;
     }
     if (output.file && !*output.file) {

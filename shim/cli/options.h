@@ -8,10 +8,10 @@
 #include "../settings.h"
 
 enum { REPORTS_MAX = 8 };
-enum report_format { REPORT_TEXT, REPORT_JSON };
+struct report_format; /* reports.h */
 
 struct report_output {
-    enum report_format format;
+    const struct report_format *format;
     const char *file; /* NULL: where this command prints; points into the arguments */
 };
 

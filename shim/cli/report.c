@@ -56,7 +56,7 @@ static int report(const struct options *options) {
         good = (is_pid(*word, &pid) ? add_pid(options, pid, &list) : add_file(*word, &list)) && good;
     }
     if (list.count > 0)
-        good = reports_write(options, &list, STDOUT_FILENO) && good;
+        good = reports_write(options, &(struct report){.list = &list}, STDOUT_FILENO) && good;
     ledger_files_release(&list);
     return good ? EXIT_SUCCESS : EXIT_PQONE;
 }

@@ -9,8 +9,40 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "report_json.h"
 #include "say.h"
 #include "summary.h"
+
+static bool report_text(FILE *out, const struct report *report) {
+    summary_text(out, report->list->ledgers, report->list->count, report->symbols, report->colour);
+    return true;
+}
+
+/* The order is that of help texts and messages. */
+static const struct report_format formats[] = {
+    {"text", report_text},
+    {"json", report_json},
+};
+enum { FORMATS = sizeof formats / sizeof *formats };
+
+const struct report_format *report_format_named(const char *word, size_t length) {
+    for (size_t i = 0; i < FORMATS; i++)
+        if (strlen(formats[i].word) == length && memcmp(formats[i].word, word, length) == 0)
+            return &formats[i];
+    return NULL;
+}
+
+char *report_format_words(char *into, size_t size) {
+    size_t at = 0;
+    *into = '\0';
+    for (size_t i = 0; i < FORMATS && at < size; i++)
+        at += (size_t)snprintf(into + at, size - at, "%s%s",
+                               i == 0            ? ""
+                               : i + 1 < FORMATS ? ", "
+                                                 : " or ",
+                               formats[i].word);
+    return into;
+}
 
 static bool wants_colour(int descriptor) {
     const char *refused = getenv("NO_COLOR"), *terminal = getenv("TERM");
@@ -18,8 +50,7 @@ static bool wants_colour(int descriptor) {
 }
 
 /* Made in memory and written at once, so that it does not mix with lines of the program's children. */
-static bool write_one(const struct report_output *output, const struct ledger_list *list,
-                      struct symbols *symbols, int descriptor) {
+static bool write_one(const struct report_output *output, struct report *report, int descriptor) {
     int file = descriptor;
     if (output->file)
         file = open(output->file, O_WRONLY | O_CREAT | O_TRUNC | O_NOCTTY | O_CLOEXEC, 0666);
@@ -30,11 +61,8 @@ static bool write_one(const struct report_output *output, const struct ledger_li
     char *text = NULL;
     size_t size = 0;
     FILE *out = open_memstream(&text, &size);
-    bool good = out != NULL;
-    if (good && output->format == REPORT_JSON)
-        good = summary_json(out, list->ledgers, list->count, symbols);
-    else if (good)
-        summary_text(out, list->ledgers, list->count, symbols, wants_colour(file));
+    report->colour = wants_colour(file);
+    bool good = out && output->format->write(out, report);
     if (out)
         good = fclose(out) == 0 && good;
     if (good)
@@ -77,14 +105,17 @@ bool reports_can_be_written(const struct options *options, char *why, size_t siz
     return true;
 }
 
-bool reports_write(const struct options *options, const struct ledger_list *list, int descriptor) {
-    static const struct report_output text = {REPORT_TEXT, NULL};
-    struct symbols *symbols = symbols_new();
+bool reports_write(const struct options *options, const struct report *report, int descriptor) {
+    const struct report_output text = {&formats[0], NULL};
+    struct report own = *report;
+    if (!own.symbols)
+        own.symbols = symbols_new();
     bool good = true;
     for (size_t i = 0; i < options->report_count; i++)
-        good = write_one(&options->reports[i], list, symbols, descriptor) && good;
+        good = write_one(&options->reports[i], &own, descriptor) && good;
     if (options->report_count == 0)
-        good = write_one(&text, list, symbols, descriptor);
-    symbols_free(symbols);
+        good = write_one(&text, &own, descriptor);
+    if (!report->symbols)
+        symbols_free(own.symbols);
     return good;
 }

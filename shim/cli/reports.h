@@ -3,16 +3,58 @@
 #define PQONE_REPORTS_H
 
 #include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
 
 #include "ledger_files.h"
 #include "options.h"
+#include "symbols.h"
+
+struct verdicts;
+
+/* A line of a suppressions file, and what it did in this run. */
+struct suppression_use {
+    const char *pattern; /* as written, "leak:PQclient_*" */
+    uint64_t hits;       /* handles or events; 0: it is not needed any more */
+};
+
+/* How a check ended. */
+struct outcome {
+    int status;             /* the exit status of pqone itself */
+    int program_status;     /* the program's, 128+n for a signal; -1 if it never ran */
+    const char *decided_by; /* "program", "findings", "pqone", or "nothing" when all is well */
+    const char *why;        /* one sentence, never NULL */
+    const struct suppression_use *suppressions;
+    size_t suppression_count;
+};
+
+/* What every format is made of. */
+struct report {
+    const struct ledger_list *list;
+    struct symbols *symbols;
+    const struct verdicts *verdicts; /* NULL: nobody judged (`pqone run`) */
+    const struct outcome *outcome;   /* NULL: nothing was at stake (`pqone run`, `pqone report`) */
+    bool colour;
+};
+
+struct report_format {
+    const char *word; /* behind --report */
+    /* Writes the whole report, ends in a newline. False: no memory. */
+    bool (*write)(FILE *out, const struct report *report);
+};
+
+/* The format of that name, which need not end; NULL: there is none. */
+const struct report_format *report_format_named(const char *word, size_t length);
+
+/* "text, json or junit": for messages. Returns `into`. */
+char *report_format_words(char *into, size_t size);
 
 /* Can the files of the reports be written? Asked before the program starts, and leaves nothing behind. False:
  * `why` holds one sentence. */
 bool reports_can_be_written(const struct options *options, char *why, size_t size);
 
-/* Without any --report: text. Those without a file go to `descriptor`. False, and said: one of them could
- * not be written. */
-bool reports_write(const struct options *options, const struct ledger_list *list, int descriptor);
+/* Without any --report: text. Those without a file go to `descriptor`. `report->symbols` may be NULL, and
+ * `colour` is decided here. False, and said: one of them could not be written. */
+bool reports_write(const struct options *options, const struct report *report, int descriptor);
 
 #endif

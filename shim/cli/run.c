@@ -117,7 +117,7 @@ static void summarise(struct run *run) {
                                 "nothing was shared or watched");
     /* An empty text says nothing beyond that sentence; an empty JSON is still what a script reads. */
     if (list.count || options->report_count)
-        reports_write(options, &list, STDERR_FILENO);
+        reports_write(options, &(struct report){.list = &list}, STDERR_FILENO);
     ledger_files_release(&list);
 }
 

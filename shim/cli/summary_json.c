@@ -1,4 +1,4 @@
-/* summary_json.c: what happened, as JSON for programs; the form is documented in pqone.1. */
+/* summary_json.c: what happened in each process, for the JSON report; the form is documented in pqone.1. */
 #include <inttypes.h>
 #include <jansson.h>
 #include <string.h>
@@ -219,19 +219,16 @@ static json_t *process_of(const struct ledger *ledger, const struct findings *fi
     return object;
 }
 
-bool summary_json(FILE *out, const struct ledger *ledgers, size_t count, struct symbols *symbols) {
-    json_t *root = json_object(), *processes = json_array();
-    put(root, "pqone_report", json_integer(SUMMARY_JSON_VERSION));
-    put(root, "processes", processes);
-    bool good = root && processes;
-    for (size_t i = 0; good && i < count; i++) {
+json_t *summary_json(const struct ledger *ledgers, size_t count, struct symbols *symbols) {
+    json_t *processes = json_array();
+    for (size_t i = 0; processes && i < count; i++) {
         struct findings findings;
-        good = findings_gather(&ledgers[i], symbols, &findings);
-        if (good)
-            json_array_append_new(processes, process_of(&ledgers[i], &findings, symbols));
+        if (!findings_gather(&ledgers[i], symbols, &findings)) {
+            json_decref(processes);
+            return NULL;
+        }
+        json_array_append_new(processes, process_of(&ledgers[i], &findings, symbols));
         findings_release(&findings);
     }
-    good = good && json_dumpf(root, out, JSON_INDENT(2)) == 0 && fputc('\n', out) != EOF;
-    json_decref(root);
-    return good;
+    return processes;
 }

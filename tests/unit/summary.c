@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "cli/report_json.h"
 #include "cli/summary.h"
 #include "ledger_sample.h"
 #include "pin.h"
@@ -30,8 +31,9 @@ static const char *render(bool json, size_t times) {
     for (size_t i = 0; i < times; i++)
         cr_assert(ledger_parse(header, header->file_size, &ledgers[i], why, sizeof why), "%s", why);
     FILE *out = open_memstream(&text, &size);
+    struct ledger_list list = {ledgers, times, times};
     if (json)
-        cr_expect(summary_json(out, ledgers, times, NULL));
+        cr_expect(report_json(out, &(struct report){.list = &list}));
     else
         summary_text(out, ledgers, times, NULL, false);
     fclose(out);
@@ -230,7 +232,7 @@ Test(summary, json_is_json_whatever_the_texts_are) {
     json_error_t error;
     json_t *root = json_loads(render(true, 1), 0, &error);
     cr_assert(root, "%s", error.text);
-    cr_expect(json_integer_value(json_object_get(root, "pqone_report")) == SUMMARY_JSON_VERSION);
+    cr_expect(json_integer_value(json_object_get(root, "pqone_report")) == REPORT_JSON_VERSION);
     json_t *process = json_array_get(json_object_get(root, "processes"), 0);
     cr_expect(json_integer_value(json_object_get(process, "unfinished")) == 2);
     cr_expect(json_array_size(json_object_get(process, "handles")) == 2);
