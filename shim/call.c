@@ -84,12 +84,17 @@ static void busy_begins(struct handle *handle) {
     recorder_count_up(&ledger->counters.busy, &ledger->counters.busy_peak);
     if (row)
         recorder_count_up32(&row->busy, &row->busy_peak);
+    if (spans_wanted(ledger))
+        spans_busy(&handle->spans, handle_span_owner(handle));
 }
 
 static void busy_ends(struct handle *handle) {
+    struct ledger_header *ledger = recorder();
     struct ledger_target *row = handle->set->row;
     handle->busy = false;
-    atomic_fetch_sub_explicit(&recorder()->counters.busy, 1, memory_order_relaxed);
+    if (spans_wanted(ledger))
+        spans_idle(&handle->spans);
+    atomic_fetch_sub_explicit(&ledger->counters.busy, 1, memory_order_relaxed);
     if (row)
         atomic_fetch_sub_explicit(&row->busy, 1, memory_order_relaxed);
 }

@@ -57,6 +57,8 @@ static void count_out(struct handle *handle) {
     struct ledger_header *ledger = recorder();
     struct ledger_site *site = recorder_site(handle->site);
     struct ledger_target *target = handle->set->row;
+    if (spans_wanted(ledger))
+        spans_close(&handle->spans, LEDGER_HANDLE_FREE);
     if (handle->inherited) { /* this process never counted it in */
         recorder_handle_close(handle->row);
         return;

@@ -3,12 +3,15 @@
 
 #include <stdlib.h>
 
+#include "watch/spans.h"
+
 struct foreign {
     struct foreign *next;
     const PGconn *conn;
     struct set *set;
     uint32_t site;
     struct ledger_handle *row;
+    struct spans spans;
 };
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* a leaf; guards the list */
@@ -39,8 +42,11 @@ PGconn *foreign_opened(struct set *set, uint32_t site, PGconn *conn) {
         atomic_fetch_add(&target->opened, 1);
         recorder_count_up32(&target->alive, &target->alive_peak);
     }
-    foreign->row = recorder_handle_open(atomic_fetch_add(&count, 1) + 1, conn, site, set_ledger_target(set),
-                                        failed ? LEDGER_HANDLE_FAILED : LEDGER_HANDLE_OPEN);
+    struct span_owner owner = {atomic_fetch_add(&count, 1) + 1, site, set_ledger_target(set)};
+    enum ledger_handle_state state = failed ? LEDGER_HANDLE_FAILED : LEDGER_HANDLE_OPEN;
+    foreign->row = recorder_handle_open(owner.number, conn, site, owner.target, state);
+    if (spans_wanted(ledger))
+        spans_open(&foreign->spans, owner, state);
     pthread_mutex_lock(&lock);
     foreign->next = list;
     list = foreign;
@@ -71,6 +77,7 @@ void foreign_finished(const PGconn *conn) {
         atomic_fetch_add(&site->finished, 1);
     if (target)
         atomic_fetch_sub(&target->alive, 1);
+    spans_close(&foreign->spans, LEDGER_HANDLE_FREE);
     recorder_handle_close(foreign->row);
     set_put(foreign->set);
     free(foreign);

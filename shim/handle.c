@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include "set.h"
 #include "watch/log.h"
 
 enum { CHUNK = 4096 };
@@ -207,6 +208,11 @@ const char *handle_keep_parameter(struct handle *handle, const char *name, const
     free(parameter->value);
     parameter->value = value ? strdup(value) : NULL;
     return parameter->value;
+}
+
+struct span_owner handle_span_owner(const struct handle *handle) {
+    return (struct span_owner){atomic_load_explicit(&handle->number, memory_order_relaxed), handle->site,
+                               set_ledger_target(handle->set)};
 }
 
 void handles_fork(enum fork_side side) {

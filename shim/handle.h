@@ -21,6 +21,7 @@
 #include "process.h"
 #include "real.h"
 #include "watch/recorder.h"
+#include "watch/spans.h"
 
 struct set;
 struct server;
@@ -73,6 +74,7 @@ struct handle {
     uint32_t site;
     int64_t opened;
     struct ledger_handle *row;
+    struct spans spans; /* with PQONE_TRACE */
 };
 
 enum { HANDLE_GRAIN = 16 };
@@ -111,6 +113,9 @@ static inline struct handle *handle_of(const PGconn **conn, const char *function
     process_check();
     return handle_look_up(conn, function);
 }
+
+/* As its spans are to name it. */
+struct span_owner handle_span_owner(const struct handle *handle);
 
 /* Keeps a copy of `text` as the handle's own error message ("" to clear). */
 void handle_say(struct handle *handle, const char *text);

@@ -47,6 +47,9 @@ static void count_in(struct handle *handle, bool failed) {
     handle->row = recorder_handle_open(atomic_load(&handle->number), handle_address(handle), handle->site,
                                        set_ledger_target(handle->set),
                                        failed ? LEDGER_HANDLE_FAILED : LEDGER_HANDLE_OPEN);
+    if (spans_wanted(ledger))
+        spans_open(&handle->spans, handle_span_owner(handle),
+                   failed ? LEDGER_HANDLE_FAILED : LEDGER_HANDLE_OPEN);
 }
 
 static struct handle *new_handle(struct libpq *libpq, struct set *set, uint32_t site) {
@@ -443,6 +446,7 @@ PostgresPollingStatusType open_poll(struct handle *handle, bool reset) {
         handle->status = CONNECTION_BAD;
         atomic_fetch_add(&recorder()->counters.connects_failed, 1);
         atomic_store(&handle->row->state, LEDGER_HANDLE_FAILED);
+        spans_failed(&handle->spans);
     }
     return status;
 }

@@ -152,6 +152,7 @@ static void adopt_set(struct set *set, void *context) {
         handle->call = NULL;
         handle->waiter = NULL;
         handle->busy = false;
+        handle->spans = (struct spans){NULL, NULL, false};
         handle->inherited = true;
         if (server)
             atomic_store(&server->cancelling, 0); /* whoever was sending one is not here */

@@ -113,6 +113,9 @@ static void clean_later_rows(struct ledger *ledger) {
     }
     for (uint32_t i = 0; i < ledger->span_count; i++) {
         ledger->spans[i].site = index_within(ledger->spans[i].site, ledger->site_count);
+        ledger->spans[i].target = index_within(ledger->spans[i].target, ledger->target_count);
+        if (ledger->spans[i].state > LEDGER_HANDLE_HANDED)
+            ledger->spans[i].state = LEDGER_HANDLE_FREE;
         if (ledger->spans[i].kind > LEDGER_SPAN_BUSY)
             ledger->spans[i].kind = 0;
     }

@@ -111,6 +111,7 @@ struct ledger_header {
     _Atomic uint32_t search;                   /* enum ledger_search */
     uint32_t traced;                           /* PQONE_TRACE was on */
     uint64_t handle_range, handle_range_size;  /* addresses of minted handles; 0 before the first */
+    _Atomic int64_t spans_full_monotonic;      /* since when spans find no room; 0: all have */
 };
 
 /* A loaded object. A reader compares build_id with the file's before it believes debug info. */
@@ -229,7 +230,12 @@ struct ledger_span {
     uint32_t site;         /* of the handle */
     uint64_t handle;       /* number */
     int64_t begin;
-    _Atomic int64_t end; /* 0 while it lasts */
+    _Atomic int64_t end;      /* 0 while it lasts */
+    uint32_t target;          /* of the handle */
+    _Atomic uint32_t state;   /* ALIVE: enum ledger_handle_state. Of one that has ended: LEFT or HANDED if it
+                                 ended so, else what it was */
+    _Atomic uint64_t periods; /* how often it was busy: in this part, or, ALIVE, at all */
+    _Atomic int64_t idle;     /* BUSY: nanoseconds between its parts, in which it was not */
 };
 
 enum ledger_server_state { LEDGER_SERVER_FREE = 0, LEDGER_SERVER_OPEN = 1 };

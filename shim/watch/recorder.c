@@ -43,6 +43,7 @@ _Atomic(struct ledger_header *) recorder_mapping;
 static struct image dummy;
 
 /* Under WATCH_RECORDER, or in a child that is still alone. */
+static size_t file_size;
 static struct image *ancestor; /* what the nearest forefather with a ledger had, until it is copied */
 static int ancestor_pid;
 static char file_path[4096];
@@ -69,10 +70,6 @@ static _Thread_local int32_t thread_number;
 
 static struct image *image_now(void) {
     return (struct image *)recorder();
-}
-
-static size_t file_size(void) {
-    return sizeof(struct image) + (settings()->trace ? SPANS_SIZE : 0);
 }
 
 static int64_t nanoseconds(clockid_t clock) {
@@ -180,7 +177,7 @@ static void fill_header(struct image *image, struct counts counts) {
     memset(header, 0, sizeof *header);
     header->version = LEDGER_VERSION;
     header->header_size = sizeof *header;
-    header->file_size = image == &dummy ? sizeof *image : file_size();
+    header->file_size = image == &dummy ? sizeof *image : file_size;
     set_table(&header->modules, offsetof(struct image, modules), sizeof image->modules[0], LEDGER_MODULES,
               counts.modules);
     set_table(&header->sites, offsetof(struct image, sites), sizeof image->sites[0], LEDGER_SITES,
@@ -227,13 +224,19 @@ static int create_file(const char *directory) {
     return -1;
 }
 
-/* Every block is there before the first store: a full disk is an error here and never a SIGBUS later. */
+/* Every block is there before the first store: a full disk is an error here and never a SIGBUS later. Rather
+ * a ledger without a timeline than none: `traced` without room for spans says so. */
 static struct image *map_file(int fd, int *failed) {
     fchmod(fd, 0600); /* whatever the umask took */
-    *failed = posix_fallocate(fd, 0, (off_t)file_size());
+    file_size = sizeof(struct image) + (settings()->trace ? SPANS_SIZE : 0);
+    *failed = posix_fallocate(fd, 0, (off_t)file_size);
+    if (*failed && file_size > sizeof(struct image)) {
+        file_size = sizeof(struct image);
+        *failed = ftruncate(fd, 0) != 0 ? errno : posix_fallocate(fd, 0, (off_t)file_size);
+    }
     if (*failed)
         return NULL;
-    void *mapped = mmap(NULL, file_size(), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    void *mapped = mmap(NULL, file_size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
     if (mapped == MAP_FAILED) {
         *failed = errno;
         return NULL;
@@ -571,27 +574,6 @@ struct ledger_misuse *recorder_misuse(uint32_t kind, uint32_t site, uint32_t pla
         atomic_fetch_add_explicit(&image->header.counters.misuses_unlisted, 1, memory_order_relaxed);
     watch_unlock(WATCH_RECORDER);
     return row;
-}
-
-struct ledger_span *recorder_span(enum ledger_span_kind kind, uint32_t site, uint64_t handle, int64_t begin) {
-    struct image *image = image_now();
-    struct ledger_table *table = &image->header.spans;
-    uint32_t index = atomic_load_explicit(&table->used, memory_order_relaxed);
-    if (table->capacity == 0)
-        return NULL;
-    do {
-        if (index >= table->capacity) {
-            atomic_fetch_add_explicit(&image->header.counters.spans_unlisted, 1, memory_order_relaxed);
-            return NULL;
-        }
-    } while (!atomic_compare_exchange_weak_explicit(&table->used, &index, index + 1, memory_order_acq_rel,
-                                                    memory_order_relaxed));
-    struct ledger_span *span = (struct ledger_span *)(image + 1) + index;
-    span->site = site;
-    span->handle = handle;
-    span->begin = begin;
-    atomic_store_explicit(&span->kind, (uint32_t)kind, memory_order_release);
-    return span;
 }
 
 struct ledger_site *recorder_site(uint32_t site) {

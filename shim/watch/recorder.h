@@ -67,10 +67,6 @@ void recorder_server_close(struct ledger_server *row);
  * and counters.misuses_unlisted counts. */
 struct ledger_misuse *recorder_misuse(uint32_t kind, uint32_t site, uint32_t place);
 
-/* A row for a span, with kind, site, number and begin; the caller writes `end` when it is over. NULL without
- * PQONE_TRACE, and when the table is full: counters.spans_unlisted counts. */
-struct ledger_span *recorder_span(enum ledger_span_kind kind, uint32_t site, uint64_t handle, int64_t begin);
-
 /* Row by index, with the table's bounds checked; NULL if there is none. */
 struct ledger_site *recorder_site(uint32_t site);
 struct ledger_target *recorder_target_row(uint32_t target);
