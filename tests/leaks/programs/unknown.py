@@ -5,8 +5,8 @@ import psycopg2
 
 
 def worker():
-    kept = [psycopg2.connect("dbname=shop user=app") for _ in range(2)]
-    os._exit(0 if kept else 1)
+    return psycopg2.connect("dbname=shop user=app")
 
 
-worker()
+kept = worker(), worker()
+os._exit(0)
