@@ -7,7 +7,7 @@
 #include "housekeeping.h"
 #include "lease.h"
 #include "settings.h"
-#include "watch/log.h"
+#include "watch/misuse.h"
 
 /* Nothing of the session is another's business if it ended, is in the middle of something, or may carry
  * what a reset does not reach. */
@@ -78,17 +78,18 @@ static void count_out(struct handle *handle) {
     recorder_handle_close(handle->row);
 }
 
-void close_handle(struct handle *handle) {
-    if (!handle_retire(handle))
-        return; /* another thread finished it in the same moment */
+void close_handle(struct handle *handle, void *caller) {
+    const PGconn *conn = handle_address(handle);
+    if (!handle_retire(handle)) { /* another thread finished it in the same moment */
+        handle_was_finished(conn, "PQfinish", caller);
+        return;
+    }
     struct server *server = lease_held(handle);
     struct call *call = atomic_load(&handle->call);
     if (call && call_is_on_stack(call, handle)) {
-        atomic_fetch_add(&recorder()->counters.misuse, 1);
-        log_event(LOG_MISUSE, handle->site, 2,
-                  "PQfinish inside a callback of a call on the same handle, for %s: the connection is left "
-                  "as it is",
-                  set_name(handle->set));
+        const struct misused what = {handle->site, set_ledger_target(handle->set),
+                                     atomic_load(&handle->number), "PQfinish", set_name(handle->set)};
+        misuse_happened(MISUSE_FINISH_IN_CALL, &what, caller);
         return;
     }
     struct set *set = handle->set;

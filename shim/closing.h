@@ -7,8 +7,9 @@
 #include "handle.h"
 
 /* PQfinish: the handle is stale from here on. Its connection, if it holds one, is freed as it is when
- * nothing of the session was touched, made new when a rollback or DISCARD ALL does that, closed otherwise. */
-void close_handle(struct handle *handle);
+ * nothing of the session was touched, made new when a rollback or DISCARD ALL does that, closed otherwise.
+ * `caller`: where the program called it. */
+void close_handle(struct handle *handle, void *caller);
 
 /* Gives up the connection that a handle holds, by the same rules; the handle stays. */
 void close_lease(struct handle *handle, struct server *server);

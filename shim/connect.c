@@ -44,7 +44,7 @@ EXPORT PostgresPollingStatusType PQconnectPoll(PGconn *conn) {
 EXPORT void PQfinish(PGconn *conn) {
     struct handle *handle = handle_of((const PGconn **)&conn, "PQfinish");
     if (handle) {
-        close_handle(handle);
+        close_handle(handle, CALLER);
         return;
     }
     foreign_finished(conn);

@@ -10,7 +10,7 @@
 #include <sys/mman.h>
 
 #include "set.h"
-#include "watch/log.h"
+#include "watch/misuse.h"
 
 enum { CHUNK = 4096 };
 /* Addresses before the first one is used again. They count against a ulimit -v, also one that the program
@@ -35,6 +35,15 @@ static struct chunk *free_chunks;
 static struct handle
     *free_handles; /* linked by `next`; never given back to malloc, so a stale look-up is safe */
 static uint64_t next_number = 1;
+
+/* Where handles were opened that are finished by now, for whoever is caught using one. The last of those
+ * whose numbers are equal modulo FINISHED; written and read without a lock, since a signal handler may ask.
+ */
+enum { FINISHED = 4096 };
+static struct {
+    _Atomic uint64_t number; /* written last; 0 while the rest changes */
+    _Atomic uint32_t site, target;
+} finished[FINISHED];
 
 static bool reserve_range(void) {
     for (uint64_t places = PLACES_MAX; places >= PLACES_MIN; places /= 4) {
@@ -118,6 +127,15 @@ struct handle *handle_new(void) {
     return handle;
 }
 
+/* Under the lock. */
+static void remember(const struct handle *handle) {
+    uint64_t number = atomic_load_explicit(&handle->number, memory_order_relaxed), slot = number % FINISHED;
+    atomic_store(&finished[slot].number, 0);
+    atomic_store(&finished[slot].site, handle->site);
+    atomic_store(&finished[slot].target, handle->set ? set_ledger_target(handle->set) : UINT32_MAX);
+    atomic_store(&finished[slot].number, number);
+}
+
 bool handle_retire(struct handle *handle) {
     uint64_t place = handle_place(atomic_load(&handle->number));
     bool was_alive = false;
@@ -125,6 +143,7 @@ bool handle_retire(struct handle *handle) {
     struct chunk *chunk = chunk_at(place);
     if (chunk && atomic_load(&chunk->slots[place % CHUNK]) == handle) {
         was_alive = true;
+        remember(handle);
         atomic_store(&chunk->slots[place % CHUNK], NULL);
         chunk->alive--;
         release_chunk(place);
@@ -148,22 +167,25 @@ void handle_free(struct handle *handle) {
     pthread_mutex_unlock(&lock);
 }
 
-struct handle *handle_look_up(const PGconn **conn, const char *function) {
-    uint64_t place = ((uintptr_t)*conn - handle_range) / HANDLE_GRAIN;
+struct handle *handle_look_up(const PGconn *conn) {
+    uint64_t place = ((uintptr_t)conn - handle_range) / HANDLE_GRAIN;
     struct chunk *chunk = atomic_load_explicit(&chunks[place / CHUNK], memory_order_acquire);
-    if (chunk) {
-        struct handle *handle = atomic_load_explicit(&chunk->slots[place % CHUNK], memory_order_acquire);
-        uint64_t number = handle ? atomic_load_explicit(&handle->number, memory_order_relaxed) : 0;
-        if (number && handle_place(number) == place)
-            return handle;
-    }
-    atomic_fetch_add(&recorder()->counters.misuse, 1);
-    log_event(LOG_MISUSE, UINT32_MAX, 0,
-              "%s on a handle that was finished already (number %llu): answered as if there were no "
-              "connection; keep the pointer no longer than PQfinish",
-              function, (unsigned long long)place);
-    *conn = NULL;
-    return NULL;
+    struct handle *handle =
+        chunk ? atomic_load_explicit(&chunk->slots[place % CHUNK], memory_order_acquire) : NULL;
+    uint64_t number = handle ? atomic_load_explicit(&handle->number, memory_order_relaxed) : 0;
+    return number && handle_place(number) == place ? handle : NULL;
+}
+
+void handle_was_finished(const PGconn *conn, const char *function, void *caller) {
+    uint64_t place = ((uintptr_t)conn - handle_range) / HANDLE_GRAIN, slot = place % FINISHED;
+    struct misused what = {UINT32_MAX, UINT32_MAX, place, function, NULL};
+    uint64_t number = atomic_load(&finished[slot].number);
+    uint32_t site = atomic_load(&finished[slot].site), target = atomic_load(&finished[slot].target);
+    const struct ledger_target *row = recorder_target_row(target);
+    if (number && handle_place(number) == place && atomic_load(&finished[slot].number) == number)
+        what = (struct misused){site, target, number, function, row ? row->name : NULL};
+    misuse_happened(strcmp(function, "PQfinish") == 0 ? MISUSE_DOUBLE_FINISH : MISUSE_USE_AFTER_FINISH, &what,
+                    caller);
 }
 
 void handle_say(struct handle *handle, const char *text) {

@@ -101,17 +101,26 @@ static inline PGconn *handle_address(const struct handle *handle) {
                           HANDLE_GRAIN);
 }
 
-/* The slow half of handle_of(). */
-struct handle *handle_look_up(const PGconn **conn, const char *function);
+/* The slow half of handle_of(): the handle at an address of ours, or NULL if there is none any more. */
+struct handle *handle_look_up(const PGconn *conn);
 
-/* The handle behind `*conn`, or NULL for a pointer that we did not mint (it is libpq's own, or NULL). A
- * stale handle is misuse: it is logged, and `*conn` becomes NULL, which libpq's functions answer as they
- * answer a missing connection instead of crashing. */
-static inline struct handle *handle_of(const PGconn **conn, const char *function) {
+/* That is misuse: the ledger and the log get it, as a second PQfinish or a use after the first. */
+void handle_was_finished(const PGconn *conn, const char *function, void *caller);
+
+/* In an exported wrapper: the handle behind `*conn`, or NULL for a pointer that we did not mint (it is
+ * libpq's own, or NULL). A stale handle is misuse: it is logged, and `*conn` becomes NULL, which libpq's
+ * functions answer as they answer a missing connection instead of crashing. */
+static inline __attribute__((always_inline)) struct handle *handle_of(const PGconn **conn,
+                                                                      const char *function) {
     if ((uintptr_t)*conn - handle_range >= handle_range_size)
         return NULL;
     process_check();
-    return handle_look_up(conn, function);
+    struct handle *handle = handle_look_up(*conn);
+    if (__builtin_expect(handle != NULL, 1))
+        return handle;
+    handle_was_finished(*conn, function, __builtin_return_address(0)); /* of the wrapper it is inlined in */
+    *conn = NULL;
+    return NULL;
 }
 
 /* As its spans are to name it. */

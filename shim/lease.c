@@ -13,6 +13,7 @@
 #include "wait.h"
 #include "watch/call_site.h"
 #include "watch/log.h"
+#include "watch/misuse.h"
 
 /* What a caller has the time for: nothing, the end of a cleaning, or everything that can help. */
 enum patience { NONE, CLEANING, ALL };
@@ -390,15 +391,10 @@ static struct server *take_slowly(struct handle *handle, enum patience patience)
     }
 }
 
-static void say_both_sides(const struct handle *handle, const struct server *server) {
-    char place[16];
-    atomic_fetch_add(&recorder()->counters.misuse, 1);
-    log_event(LOG_MISUSE, handle->site, 1,
-              "a handle for %s is used on both sides of a fork, process %d has its session%s; opened at %s; "
-              "connect "
-              "again in the child",
-              set_name(handle->set), claim_holder(server->claim),
-              settings()->mode == MODE_OBSERVE ? "" : ": the call fails", log_site(handle->site, place));
+static void say_both_sides(const struct handle *handle) {
+    const struct misused what = {handle->site, set_ledger_target(handle->set), number_of(handle), NULL,
+                                 set_name(handle->set)};
+    misuse_happened(MISUSE_BOTH_SIDES, &what, NULL);
 }
 
 /* A connection that was open at a fork: ours only if no relative has used it since. */
@@ -411,7 +407,7 @@ static struct server *take_inherited(struct handle *handle, struct server *serve
         atomic_store(&server->forked, false);
         hold(handle, server);
         if (!ours)
-            say_both_sides(handle, server);
+            say_both_sides(handle);
         return server;
     }
     handle_sayf(handle,
@@ -419,7 +415,7 @@ static struct server *take_inherited(struct handle *handle, struct server *serve
                 "this process\n",
                 claim_holder(server->claim));
     if (patience == ALL)
-        say_both_sides(handle, server);
+        say_both_sides(handle);
     return NULL;
 }
 

@@ -37,6 +37,7 @@ enum log_event_kind {
     LOG_UNWATCHED, /* where the shim cannot work: unknown exports, no libpq to be found */
     LOG_SETTING,   /* a bad setting: value, and what is accepted */
     LOG_LEDGER,    /* the ledger cannot be written */
+    LOG_LEAK,      /* PQONE_LEAK_THRESHOLD: a handle unused for so long, and that it was used after all */
     LOG_EVENT_KINDS
 };
 

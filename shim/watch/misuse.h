@@ -33,4 +33,7 @@ struct misused {
  * captured here either way. Thread-safe; no engine lock may be held; keeps errno. */
 void misuse_happened(enum misuse kind, const struct misused *what, void *caller);
 
+/* The same for a misuse whose place is known, or is none (UINT32_MAX), and that was found `count` times. */
+void misuse_found(enum misuse kind, const struct misused *what, uint32_t place, uint64_t count);
+
 #endif

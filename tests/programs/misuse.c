@@ -1,8 +1,10 @@
 /* misuse.c: NULL handles, calls after PQfinish, failed connects: never a crash, and libpq's own answers. */
 #include "case/case.h"
 
+#include <dlfcn.h>
 #include <libpq-events.h>
 #include <pthread.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -84,6 +86,104 @@ CASE(double_finish, "", "a second PQfinish ends nobody else's handle") {
     expect_text(ask(other, "SELECT 1"), "1");
     PQfinish(other);
     expect(log_lines("misuse:", NULL) >= 1);
+}
+
+void finished_here(PGconn *handle);
+void finished_here(PGconn *handle) {
+    PQfinish(handle);
+    __asm__ volatile(""); /* a tail call would leave no place */
+}
+void used_here(PGconn *handle);
+void used_here(PGconn *handle) {
+    PQclear(PQexec(handle, "SELECT 1"));
+}
+CASE(places, "PQONE_STACK=1",
+     "a stale handle is named with where it was opened, to what, and where it was used") {
+    if (!shimmed())
+        skip("bare libpq leaves this undefined");
+    PGconn *handle = open_handle();
+    PQfinish(handle);
+    finished_here(handle);
+    used_here(handle);
+    expect_number(
+        log_lines("misuse: PQfinish on a handle that was finished already, for app@", "at finished_here"), 1);
+    expect_number(
+        log_lines("misuse: a call on a handle that was finished already (PQexec), for app@", "at used_here"),
+        1);
+    expect_number(log_lines("misuse:", "opened at open_with"), 2);
+    for (int i = 0; i < 20; i++)
+        used_here(handle);
+    expect_number(log_lines("misuse:", "at used_here"), 2); /* the first and the tenth */
+}
+
+enum { FINISHERS = 8 };
+static PGconn *contested;
+static pthread_barrier_t all_there;
+static void *finishes(void *unused) {
+    pthread_barrier_wait(&all_there);
+    PQfinish(contested);
+    return unused;
+}
+CASE(finished_by_all, "", "of several threads that finish a handle at once one does, the others are told") {
+    if (!shimmed())
+        skip("bare libpq leaves this undefined");
+    pthread_t threads[FINISHERS];
+    pthread_barrier_init(&all_there, NULL, FINISHERS);
+    for (int round = 1; round <= 20; round++) {
+        contested = open_handle();
+        for (int i = 0; i < FINISHERS; i++)
+            expect_number(pthread_create(&threads[i], NULL, finishes, NULL), 0);
+        for (int i = 0; i < FINISHERS; i++)
+            pthread_join(threads[i], NULL);
+    }
+    expect(log_lines("misuse: PQfinish on a handle that was finished already", NULL) >= 1);
+    expect_backends(0, 0);
+}
+
+/* Every function of the table in turn, on a handle that was finished: libpq's header says what each takes;
+ * machine words do, since all of it is integers and pointers. */
+typedef uintptr_t any_function(uintptr_t, uintptr_t, uintptr_t, uintptr_t, uintptr_t, uintptr_t, uintptr_t,
+                               uintptr_t);
+static const struct {
+    const char *name, *parameters;
+} table[] = {
+#define CALL(class, pin, return_type, name, parameters, arguments, otherwise) {#name, #parameters},
+#include "libpq_calls.def"
+#undef CALL
+};
+CASE(stale_everywhere, "", "no function crashes on a handle that was finished") {
+    if (!shimmed())
+        skip("bare libpq leaves this undefined");
+    static char bytes[8][256];
+    PGconn *handle = open_handle();
+    PQfinish(handle);
+    unsigned called = 0;
+    for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
+        any_function *function;
+        void *address = dlsym(RTLD_DEFAULT, table[i].name);
+        uintptr_t words[8] = {0};
+        char parameters[512], *rest = NULL;
+        int index = 0;
+        if (!address || !strstr(table[i].parameters, "PGconn *"))
+            continue;
+        memcpy(&function, &address, sizeof function);
+        snprintf(parameters, sizeof parameters, "%s", table[i].parameters + 1);
+        for (char *one = strtok_r(parameters, ",", &rest); one && index < 8;
+             one = strtok_r(NULL, ",", &rest), index++) {
+            bool callback = strstr(one, "proc") || strstr(one, "PGresult") || strstr(one, "FILE");
+            strcpy(bytes[index], "x");
+            words[index] = strstr(one, "PGconn *")                       ? (uintptr_t)handle
+                           : strchr(one, '*') && !callback               ? (uintptr_t)bytes[index]
+                           : strstr(one, "length") || strstr(one, "len") ? 1
+                                                                         : 0;
+        }
+        printf("%s\n", table[i].name);
+        fflush(stdout);
+        function(words[0], words[1], words[2], words[3], words[4], words[5], words[6], words[7]);
+        called++;
+    }
+    expect(called > 90);
+    expect_number(log_lines("misuse: a call on a handle that was finished already", "+99 more from here"), 1);
 }
 
 /* A failed connect: a handle with libpq's message, that answers, and must be finished. */
