@@ -100,9 +100,19 @@ static void count_handles(const struct ledger *ledger, struct findings *findings
     findings->unfinished += ledger->header.counters.handles_unlisted;
 }
 
+/* The counter has those of finished handles, a row those of its own; a free row still holds its last
+ * owner's. */
+uint64_t findings_statements(const struct ledger *ledger) {
+    uint64_t statements = ledger->header.counters.statements;
+    for (uint32_t i = 0; i < ledger->handle_count; i++)
+        if (ledger->handles[i].state != LEDGER_HANDLE_FREE)
+            statements += ledger->handles[i].statements;
+    return statements;
+}
+
 /* Per target, since a server connection serves one target only; their peaks need not have been at the same
  * moment, so the sum is what was surely enough. */
-static uint64_t connections_needed(const struct ledger *ledger) {
+uint64_t findings_needed(const struct ledger *ledger) {
     const struct ledger_counters *counters = &ledger->header.counters;
     if (counters->handles_opened <= counters->connects_failed)
         return 0;
@@ -135,7 +145,7 @@ bool findings_gather(const struct ledger *ledger, struct symbols *symbols, struc
         name_places(ledger, symbols, into, place_by_site);
         count_sites(ledger, into, place_by_site);
         count_handles(ledger, into, place_by_site);
-        into->needed = connections_needed(ledger);
+        into->needed = findings_needed(ledger);
         into->fate = fate_of(ledger);
     } else {
         findings_release(into);

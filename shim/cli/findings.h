@@ -36,6 +36,12 @@ struct findings {
 bool findings_gather(const struct ledger *ledger, struct symbols *symbols, struct findings *into);
 void findings_release(struct findings *findings);
 
+/* Server connections that would have done, summed over the targets of one process. */
+uint64_t findings_needed(const struct ledger *ledger);
+
+/* Statements of finished and unfinished handles. */
+uint64_t findings_statements(const struct ledger *ledger);
+
 /* Is there anything beyond the counters that a person should read? */
 bool findings_matter(const struct ledger *ledger, const struct findings *findings);
 

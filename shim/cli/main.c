@@ -10,9 +10,9 @@
 static const struct {
     const char *name;
     int (*run)(char **arguments);
-} commands[] = {{"run", run_command}, {"report", report_command}};
+} commands[] = {{"run", run_command}, {"check", check_command}, {"report", report_command}};
 
-static const char *const later[] = {"check", "ps", "top", "kill"};
+static const char *const later[] = {"ps", "top", "kill"};
 
 int main(int count, char **arguments) {
     (void)count;

@@ -9,11 +9,14 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "check_text.h"
 #include "report_json.h"
 #include "say.h"
 #include "summary.h"
 
 static bool report_text(FILE *out, const struct report *report) {
+    if (report->verdicts)
+        return check_text(out, report);
     summary_text(out, report->list->ledgers, report->list->count, report->symbols, report->colour);
     return true;
 }

@@ -39,16 +39,6 @@ static json_t *moment(const struct ledger *ledger, int64_t monotonic) {
                      (double)findings_span(ledger->header.opened_monotonic, monotonic) / 1e9);
 }
 
-/* The counter has those of finished handles, a row those of its own; a free row still holds its last
- * owner's. */
-static uint64_t statements_of(const struct ledger *ledger) {
-    uint64_t statements = ledger->header.counters.statements;
-    for (uint32_t i = 0; i < ledger->handle_count; i++)
-        if (ledger->handles[i].state != LEDGER_HANDLE_FREE)
-            statements += ledger->handles[i].statements;
-    return statements;
-}
-
 static json_t *counters_of(const struct ledger *ledger) {
     const struct ledger_counters *counters = &ledger->header.counters;
     json_t *object = json_object();
@@ -64,7 +54,7 @@ static json_t *counters_of(const struct ledger *ledger) {
     COUNTER(servers_opened);
     COUNTER(servers_alive);
     COUNTER(servers_alive_peak);
-    put(object, "statements", number(statements_of(ledger)));
+    put(object, "statements", number(findings_statements(ledger)));
     COUNTER(pins);
     COUNTER(waits);
     COUNTER(wait_timeouts);

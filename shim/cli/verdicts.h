@@ -33,12 +33,13 @@ enum finding_kind {
 
 struct finding {
     enum finding_kind kind;
-    const struct misuse_row *misuse; /* of FINDING_MISUSE, else NULL */
+    const struct misuse_row *misuse; /* of FINDING_MISUSE, else NULL; NULL too where only a number is known */
     uint64_t count;
     uint64_t never_connected; /* of the unfinished ones: failed connects, which leak memory and sockets too */
     struct stack opened;      /* where the handles were opened; empty for a budget */
     struct stack place;       /* misuse: where it happened; left: the PQfinish of the shutdown; else empty */
     const char *says;   /* one sentence without place and target, e.g. "PQfinish on a handle that was ..." */
+    const char *advice; /* what to do, a clause without full stop; "" if there is nothing to do */
     const char *target; /* user@host:port/dbname, "" if several or unknown; belongs to the ledgers */
     const char *function;      /* libpq's function of a misuse, else "" */
     const char *statement;     /* outline of the last statement, "" if nobody kept it */
@@ -54,12 +55,20 @@ struct finding {
     char *identity;            /* the same in another run: kind, misuse word, stack_identity() */
 };
 
+/* A process that had not ended when the command had: its handles are not judged. */
+struct running {
+    pid_t pid;
+    const char *program;
+    uint64_t handles; /* unfinished ones, and those it may yet finish for a forefather */
+};
+
 /* Over all processes. Peaks of different processes do not add up: these are the largest of any. */
 struct totals {
     uint64_t opened, finished, failed_connects, duplicates, statements;
     uint64_t alive_peak, busy_peak,
         needed; /* needed: server connections that would have done, in the process with the peak */
-    uint64_t lost, held, unknown, left, handed, misuses;
+    uint64_t lost, held, unknown, left, handed, misuses; /* misuses: those that are no notes */
+    uint64_t servers_peak;
     size_t duplicate_places, processes;
 };
 
@@ -67,6 +76,8 @@ struct verdicts {
     struct finding *findings;
     size_t count;
     size_t failing; /* findings with `fails` */
+    struct running *running;
+    size_t running_count;
     struct totals totals;
 };
 
@@ -79,5 +90,8 @@ void verdicts_release(struct verdicts *verdicts);
 
 /* "lost", "held", "unknown", "misuse", "budget", "duplicate", "left", "handed": the words of every format. */
 const char *finding_word(enum finding_kind kind);
+
+/* Are its handles unfinished: lost, held or unknown? */
+bool finding_is_leak(const struct finding *finding);
 
 #endif

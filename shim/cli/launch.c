@@ -1,0 +1,92 @@
+/* launch.c: a program started with libpqone.so in it. */
+#include "launch.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "../watch/place.h"
+#include "commands.h"
+#include "incarnation.h"
+#include "library.h"
+#include "say.h"
+
+bool launch_is_off(const struct launch *launch) {
+    return launch->options.settings.disable || launch->options.settings.mode == MODE_OFF;
+}
+
+bool launch_find_place(struct launch *launch, char *why, size_t size) {
+    snprintf(launch->id, sizeof launch->id, "%d-%llu", (int)getpid(),
+             (unsigned long long)incarnation_start(getpid()));
+    if (!place_of_ledgers(launch->options.settings.ledger_dir, launch->directory, sizeof launch->directory,
+                          why, size)) {
+        launch->directory[0] = '\0';
+        return false;
+    }
+    ledger_files_prune(launch->directory);
+    char problem[PATH_MAX + 256];
+    launch->relay =
+        log_relay_open(launch->directory, launch->id, &launch->options.settings, problem, sizeof problem);
+    if (!launch->relay && !launch->silent)
+        say("log lines will not name source lines: %s", problem);
+    return true;
+}
+
+static bool set_environment(const struct launch *launch) {
+    char *preload = library_preload(launch->library, getenv("LD_PRELOAD"));
+    bool good = preload && setenv("LD_PRELOAD", preload, 1) == 0 && setenv("PQONE_RUN", launch->id, 1) == 0;
+    if (good && launch->directory[0])
+        good = setenv("PQONE_LEDGER_DIR", launch->directory, 1) == 0;
+    free(preload);
+    return good;
+}
+
+static int start_failed(struct launch *launch) {
+    const char *command = launch->options.rest[0];
+    int error = launch->child.error;
+    say("%s: %s", command, strerror(error));
+    if (launch->child.pid < 0)
+        return EXIT_PQONE;
+    return error == ENOENT ? EXIT_NOT_FOUND : EXIT_NOT_EXECUTABLE;
+}
+
+/* The order matters at the end: the socket is emptied and removed before signals can end us, and whatever is
+ * reported comes after the last log line. */
+int launch_run(struct launch *launch) {
+    if (!set_environment(launch)) {
+        log_relay_close(launch->relay);
+        say("out of memory");
+        return EXIT_PQONE;
+    }
+    if (!child_start(launch->options.rest, &launch->child)) {
+        log_relay_close(launch->relay);
+        return start_failed(launch);
+    }
+    /* libdw would fetch debug information over the network while the program waits for its log line. */
+    unsetenv("DEBUGINFOD_URLS");
+    if (launch->relay && !log_relay_start(launch->relay) && !launch->silent)
+        say("log lines are lost: no thread can be started to receive them");
+    child_wait(&launch->child);
+    launch->child_end = incarnation_clock();
+    log_relay_close(launch->relay);
+    child_signals_back();
+    return 0;
+}
+
+/* The program's own process ended just now; when other dead processes ended, nobody knows. */
+void launch_ledgers(const struct launch *launch, struct ledger_list *into) {
+    ledger_files_of_run(launch->directory, launch->id, into);
+    for (size_t i = 0; i < into->count; i++) {
+        struct ledger *ledger = &into->ledgers[i];
+        if (ledger->header.pid != launch->child.pid || ledger->header.process_state != LEDGER_RUNNING ||
+            ledger->replaced)
+            continue;
+        if (!ledger->end)
+            ledger->end = launch->child_end;
+        ledger->left = WIFEXITED(launch->child.status);
+        ledger->signal = WIFSIGNALED(launch->child.status) ? WTERMSIG(launch->child.status) : 0;
+    }
+}
