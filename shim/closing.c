@@ -7,7 +7,9 @@
 #include "housekeeping.h"
 #include "lease.h"
 #include "settings.h"
+#include "watch/call_site.h"
 #include "watch/misuse.h"
+#include "watch/runtime.h"
 
 /* Nothing of the session is another's business if it ended, is in the middle of something, or may carry
  * what a reset does not reach. */
@@ -53,21 +55,53 @@ void close_lease(struct handle *handle, struct server *server) {
     lease_set_free(server);
 }
 
-static void count_out(struct handle *handle) {
+/* Ends the handle's row, which stays in the ledger if it is to be remembered. One that found no room has no
+ * address, and nothing to remember. */
+static void keep_or_close(struct handle *handle, enum ledger_handle_state state, bool remembered) {
+    struct ledger_handle *row = handle->row;
+    if (!remembered || row->address == 0) {
+        recorder_handle_close(row);
+        return;
+    }
+    row->ended_monotonic = recorder_now();
+    atomic_store_explicit(&row->state, (uint32_t)state, memory_order_release);
+}
+
+/* Counts a handle that a runtime's shutdown finishes. True: its row is to be kept, as one of the first of its
+ * call site. Only who watches needs to know, and pays for the look at the stack. */
+static bool was_left(struct handle *handle, struct ledger_site *site, void *caller) {
+    enum ledger_runtime runtime =
+        settings()->mode == MODE_OBSERVE ? runtime_shutting_down() : LEDGER_NO_RUNTIME;
+    if (runtime == LEDGER_NO_RUNTIME)
+        return false;
+    atomic_fetch_add(&recorder()->counters.left, 1);
+    if (!site || atomic_fetch_add(&site->left, 1) >= LEDGER_LEFT_LISTED || handle->row->address == 0)
+        return false;
+    handle->row->runtime = runtime;
+    handle->row->ended = call_site_here(caller);
+    return true;
+}
+
+static void count_out(struct handle *handle, void *caller) {
     struct ledger_header *ledger = recorder();
     struct ledger_site *site = recorder_site(handle->site);
     struct ledger_target *target = handle->set->row;
     if (spans_wanted(ledger))
         spans_close(&handle->spans, LEDGER_HANDLE_FREE);
     if (handle->inherited) { /* this process never counted it in */
-        recorder_handle_close(handle->row);
+        keep_or_close(handle, LEDGER_HANDLE_HANDED,
+                      settings()->mode == MODE_OBSERVE &&
+                          atomic_load(&handle->row->state) == LEDGER_HANDLE_TAKEN);
         return;
     }
+    bool remembered = was_left(handle, site, caller);
     atomic_fetch_add(&ledger->counters.handles_finished, 1);
     atomic_fetch_sub(&ledger->counters.handles_alive, 1);
     atomic_fetch_add(&ledger->counters.statements, atomic_load(&handle->row->statements));
-    if (site)
+    if (site) {
         atomic_fetch_add(&site->finished, 1);
+        atomic_fetch_sub(&site->alive, 1);
+    }
     if (target)
         atomic_fetch_sub(&target->alive, 1);
     if (handle->busy) {
@@ -75,7 +109,7 @@ static void count_out(struct handle *handle) {
         if (target)
             atomic_fetch_sub(&target->busy, 1);
     }
-    recorder_handle_close(handle->row);
+    keep_or_close(handle, LEDGER_HANDLE_LEFT, remembered);
 }
 
 void close_handle(struct handle *handle, void *caller) {
@@ -95,7 +129,7 @@ void close_handle(struct handle *handle, void *caller) {
     struct set *set = handle->set;
     if (handle->waiter)
         lease_stop_waiting(handle);
-    count_out(handle);
+    count_out(handle, caller);
     if (server)
         close_lease(handle, server);
     set_remove_handle(set, handle);

@@ -36,8 +36,10 @@ PGconn *foreign_opened(struct set *set, uint32_t site, PGconn *conn) {
     recorder_count_up(&ledger->counters.handles_alive, &ledger->counters.handles_alive_peak);
     if (failed)
         atomic_fetch_add(&ledger->counters.connects_failed, 1);
-    if (site_row)
+    if (site_row) {
         atomic_fetch_add(&site_row->opened, 1);
+        recorder_count_up32(&site_row->alive, &site_row->alive_peak);
+    }
     if (target) {
         atomic_fetch_add(&target->opened, 1);
         recorder_count_up32(&target->alive, &target->alive_peak);
@@ -73,8 +75,10 @@ void foreign_finished(const PGconn *conn) {
     atomic_fetch_sub(&known, 1);
     atomic_fetch_add(&recorder()->counters.handles_finished, 1);
     atomic_fetch_sub(&recorder()->counters.handles_alive, 1);
-    if (site)
+    if (site) {
         atomic_fetch_add(&site->finished, 1);
+        atomic_fetch_sub(&site->alive, 1);
+    }
     if (target)
         atomic_fetch_sub(&target->alive, 1);
     spans_close(&foreign->spans, LEDGER_HANDLE_FREE);

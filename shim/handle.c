@@ -237,6 +237,14 @@ struct span_owner handle_span_owner(const struct handle *handle) {
                                set_ledger_target(handle->set)};
 }
 
+void handles_enter_in_ledger(void) {
+    struct ledger_header *ledger = recorder();
+    if (__builtin_expect(ledger->handle_range == handle_range, 1))
+        return;
+    ledger->handle_range_size = handle_range_size;
+    ledger->handle_range = handle_range;
+}
+
 void handles_fork(enum fork_side side) {
     process_fork_lock(&lock, side);
 }

@@ -134,6 +134,10 @@ void handle_sayf(struct handle *handle, const char *format, ...) __attribute__((
  * comes. NULL stays NULL. */
 const char *handle_keep_parameter(struct handle *handle, const char *name, const char *value);
 
+/* Writes down where the range is: whoever looks at this process from outside has to know. Once there is one,
+ * in every ledger. */
+void handles_enter_in_ledger(void);
+
 /* Forked child: the parent's lock state means nothing here. */
 void handles_fork(enum fork_side side);
 

@@ -24,7 +24,7 @@ static uint64_t number_of(const struct handle *handle) {
 
 static void hold(struct handle *handle, struct server *server) {
     if (__builtin_expect(handle->inherited, 0) && atomic_load(&handle->row->state) == LEDGER_HANDLE_INHERITED)
-        atomic_store(&handle->row->state, LEDGER_HANDLE_OPEN);
+        atomic_store(&handle->row->state, LEDGER_HANDLE_TAKEN);
     atomic_store_explicit(&server->holder, process_thread(), memory_order_relaxed);
     atomic_store_explicit(&handle->server, server, memory_order_relaxed);
 }

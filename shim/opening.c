@@ -31,6 +31,7 @@ static void count_in(struct handle *handle, bool failed) {
     struct ledger_header *ledger = recorder();
     struct ledger_target *target = handle->set->row;
     struct ledger_site *site = recorder_site(handle->site);
+    handles_enter_in_ledger();
     atomic_fetch_add(&ledger->counters.handles_opened, 1);
     recorder_count_up(&ledger->counters.handles_alive, &ledger->counters.handles_alive_peak);
     if (failed)
@@ -39,6 +40,7 @@ static void count_in(struct handle *handle, bool failed) {
         atomic_fetch_add(&site->opened, 1);
         if (failed)
             atomic_fetch_add(&site->failed, 1);
+        recorder_count_up32(&site->alive, &site->alive_peak);
     }
     if (target) {
         atomic_fetch_add(&target->opened, 1);

@@ -170,6 +170,7 @@ static void adopt(void) {
         sets_walk(mark_as_forked, NULL);
     }
     process_generation++;
+    handles_enter_in_ledger();
     sets_walk(adopt_set, NULL);
 }
 

@@ -338,7 +338,7 @@ static bool is_anything_open(const struct image *image) {
         return true;
     for (uint32_t i = 0; i < used; i++) {
         uint32_t state = atomic_load(&image->handles[i].state);
-        if (state == LEDGER_HANDLE_OPEN || state == LEDGER_HANDLE_FAILED)
+        if (state != LEDGER_HANDLE_FREE && state != LEDGER_HANDLE_INHERITED)
             return true;
     }
     return false;
