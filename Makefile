@@ -62,10 +62,10 @@ $(B)/engine.a: $(engine)
 	ar rcs $@ $^
 
 $(B)/pqone: $(cli) $(B)/engine.a
-	$(link) -o $@ $^ -ldw -lelf -ljansson -ldl
+	$(link) -o $@ $^ -ldw -lelf -ljansson -liberty -ldl
 
 $(B)/unit: $(unit) $(filter-out %/main.o,$(cli)) $(B)/engine.a
-	$(link) -rdynamic -o $@ $^ -lcriterion -ldw -lelf -ljansson -ldl
+	$(link) -rdynamic -o $@ $^ -lcriterion -ldw -lelf -ljansson -liberty -ldl
 
 # -rdynamic: a log line without launcher names functions by what dladdr knows.
 $(B)/programs/%: $(B)/tests/programs/%.o $(call objects,tests/programs/case/*.c)
@@ -154,7 +154,7 @@ fuzz-all: $(fuzzers)
 	@for one in $^; do echo "$$one"; $$one -max_total_time=$${FUZZ_SECONDS:-10} -print_final_stats=0 2>&1 | tail -n 3; done
 $(B)/fuzzers/%: $(B)/tests/fuzz/%.o $(filter-out %/main.o,$(cli)) $(B)/engine.a
 	@mkdir -p $(@D)
-	$(link) -fsanitize=fuzzer -o $@ $^ -ldw -lelf -ljansson -ldl
+	$(link) -fsanitize=fuzzer -o $@ $^ -ldw -lelf -ljansson -liberty -ldl
 
 format:
 	clang-format -i $(sources)

@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "stack.h"
+
 /* Callers shown behind the innermost frame: enough to tell who came through a common db_connect(). */
 enum { CALLERS_SHOWN = 2 };
 
@@ -13,32 +15,30 @@ int64_t findings_span(int64_t earlier, int64_t later) {
     return __builtin_sub_overflow(later, earlier, &span) || span < 0 ? 0 : span;
 }
 
-/* What stands below main or a thread's function, and has lines where the C library's debug package is. */
-static bool is_runtime(const struct symbol *symbol) {
-    static const char *const names[] = {"libc.so", "libc-", "ld-linux", "ld-2", "libpthread"};
-    const char *slash = strrchr(symbol->module, '/');
-    for (size_t i = 0; slash && i < sizeof names / sizeof *names; i++)
-        if (strncmp(slash + 1, names[i], strlen(names[i])) == 0)
-            return true;
-    return false;
+static void put(char *into, size_t size, const char *between, const struct frame *frame) {
+    char text[700];
+    size_t length = strlen(into);
+    snprintf(into + length, size - length, "%s%s", between, frame_text(frame, text, sizeof text));
 }
 
-/* Frames without a line tell a reader nothing about his program. */
+/* Frames without a line tell a reader nothing about his program, and where scripts called scripts, how their
+ * interpreter did that tells him nothing either. */
 static void describe(struct symbols *symbols, const struct ledger *ledger, uint32_t site, char *into,
                      size_t size) {
-    symbols_site(symbols, ledger, site, into, size);
+    struct stack stack;
+    into[0] = '\0';
+    if (!stack_of_site(symbols, ledger, site, &stack))
+        stack = (struct stack){0};
+    const struct frame *first = stack_first(&stack), *end = stack.frames + stack.count;
+    put(into, size, "", first);
     int shown = 0;
-    struct symbol symbol;
-    for (uint32_t frame = 1; shown < CALLERS_SHOWN && symbols_frame(symbols, ledger, site, frame, &symbol);
-         frame++) {
-        char text[700];
-        size_t length = strlen(into);
-        if (!symbol.line || is_runtime(&symbol))
+    for (const struct frame *frame = first; frame && ++frame < end && shown < CALLERS_SHOWN;) {
+        if (!frame->line || frame->noise || frame->script != first->script)
             continue;
-        symbols_text(&symbol, text, sizeof text);
-        snprintf(into + length, size - length, "%s%s", shown ? " < " : ", called from ", text);
+        put(into, size, shown ? " < " : ", called from ", frame);
         shown++;
     }
+    stack_release(&stack);
 }
 
 /* The place of a site; sites with one text share it. The array has room for all sites and one more. */

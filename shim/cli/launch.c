@@ -65,7 +65,10 @@ int launch_run(struct launch *launch) {
         log_relay_close(launch->relay);
         return start_failed(launch);
     }
-    /* libdw would fetch debug information over the network while the program waits for its log line. */
+    /* libdw would fetch debug information over the network while the program waits for its log line. For the
+     * report at the end nobody waits but its reader. */
+    const char *set = getenv("DEBUGINFOD_URLS");
+    char *servers = set ? strdup(set) : NULL;
     unsetenv("DEBUGINFOD_URLS");
     if (launch->relay && !log_relay_start(launch->relay) && !launch->silent)
         say("log lines are lost: no thread can be started to receive them");
@@ -73,6 +76,9 @@ int launch_run(struct launch *launch) {
     launch->child_end = incarnation_clock();
     log_relay_close(launch->relay);
     child_signals_back();
+    if (servers)
+        setenv("DEBUGINFOD_URLS", servers, 1);
+    free(servers);
     return 0;
 }
 

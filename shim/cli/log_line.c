@@ -8,6 +8,7 @@
 
 #include "../watch/log.h"
 #include "incarnation.h"
+#include "stack.h"
 
 /* A ledger by its file's name; read again when a line names a site that it did not have yet. */
 struct known_ledger {
@@ -119,8 +120,11 @@ static void write_line(struct log_names *names, const char *ledger_name, const c
         if (length) {
             char text[1024] = "an unknown place";
             const struct ledger *ledger = ledger_with(names, ledger_name, site);
-            if (ledger)
-                symbols_site(names->symbols, ledger, site, text, sizeof text);
+            struct stack stack;
+            if (ledger && stack_of_site(names->symbols, ledger, site, &stack)) {
+                frame_text(stack_first(&stack), text, sizeof text);
+                stack_release(&stack);
+            }
             put(out, text, json);
             at += length;
             continue;

@@ -5,6 +5,7 @@
 
 #include "../pin.h"
 #include "findings.h"
+#include "stack.h"
 #include "summary.h"
 
 /* Texts come from a file and from file names: what is not UTF-8 is shown as ?. */
@@ -97,22 +98,20 @@ static json_t *targets_of(const struct ledger *ledger) {
     return array;
 }
 
-static json_t *frames_of(const struct ledger *ledger, struct symbols *symbols, uint32_t site) {
-    json_t *array = json_array();
-    struct symbol symbol;
-    for (uint32_t frame = 0; symbols_frame(symbols, ledger, site, frame, &symbol); frame++) {
-        char line[1024];
-        json_t *object = json_object();
-        put(object, "text", text(symbols_text(&symbol, line, sizeof line)));
-        put(object, "function", symbol.function[0] ? text(symbol.function) : json_null());
-        put(object, "file", symbol.line ? text(symbol.file) : json_null());
-        put(object, "line", symbol.line ? json_integer(symbol.line) : json_null());
-        put(object, "module", symbol.module[0] ? text(symbol.module) : json_null());
-        put(object, "offset", number(LEDGER_FRAME_OFFSET(ledger->sites[site].frames[frame])));
-        put(object, "replaced", json_boolean(symbol.replaced));
-        json_array_append_new(array, object);
-    }
-    return array;
+static json_t *frame_of(const struct frame *frame) {
+    char line[1024];
+    json_t *object = json_object();
+    put(object, "text", text(frame_text(frame, line, sizeof line)));
+    put(object, "function", frame->function[0] ? text(frame->function) : json_null());
+    put(object, "file", frame->file[0] ? text(frame->file) : json_null());
+    put(object, "line", frame->line ? json_integer(frame->line) : json_null());
+    put(object, "module", frame->module[0] ? text(frame->module) : json_null());
+    put(object, "offset", frame->script ? json_null() : number(frame->offset));
+    put(object, "replaced", json_boolean(frame->replaced));
+    put(object, "script", json_boolean(frame->script));
+    put(object, "inlined", json_boolean(frame->inlined));
+    put(object, "noise", json_boolean(frame->noise));
+    return object;
 }
 
 /* An array in the ledger's order: "site" of a handle is an index into it. */
@@ -120,16 +119,22 @@ static json_t *sites_of(const struct ledger *ledger, struct symbols *symbols) {
     json_t *array = json_array();
     for (uint32_t i = 0; i < ledger->site_count; i++) {
         const struct ledger_site *site = &ledger->sites[i];
+        struct stack stack;
+        if (!stack_of_site(symbols, ledger, i, &stack))
+            stack = (struct stack){0};
         char line[1024];
-        json_t *object = json_object();
-        put(object, "text", text(symbols_site(symbols, ledger, i, line, sizeof line)));
+        json_t *object = json_object(), *frames = json_array();
+        put(object, "text", text(frame_text(stack_first(&stack), line, sizeof line)));
         put(object, "opened", number(site->opened));
         put(object, "failed", number(site->failed));
         put(object, "duplicates", number(site->duplicates));
         put(object, "finished", number(site->finished));
         put(object, "pins", number(site->pins));
-        put(object, "frames", frames_of(ledger, symbols, i));
+        for (size_t frame = 0; frame < stack.count; frame++)
+            json_array_append_new(frames, frame_of(&stack.frames[frame]));
+        put(object, "frames", frames);
         json_array_append_new(array, object);
+        stack_release(&stack);
     }
     return array;
 }

@@ -1,26 +1,48 @@
-/* symbols.c: module and offset as file, line and function. */
+/* symbols.c: module and offset as functions, files and lines. */
 #include "symbols.h"
 
-#include <dwarf.h>
-#include <elfutils/libdw.h>
 #include <elfutils/libdwfl.h>
 #include <fcntl.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
-/* A file that was opened for a module, or could not be; `dwfl` is NULL then. Kept by path and build-id:
- * a reloaded library has one path and several builds in the same ledger. */
+#include "function_name.h"
+#include "say.h"
+#include "scopes.h"
+
+enum { ANSWERS = 256, INLINED_MAX = 24, DOWNLOADS_SECONDS = 20 };
+
+/* An address that was asked for, in its object's table. */
+struct answer {
+    struct answer *next;
+    uint64_t offset;
+    struct place_in_object place;
+};
+
+/* A piece of code that a compilation unit made, for files without .debug_aranges. */
+struct range {
+    Dwarf_Addr begin, end;
+    Dwarf_Die unit;
+};
+
+/* A file that was opened for a module, or could not be; `module` is NULL then. Kept by path and build: a
+ * reloaded library has one path and several builds in the same ledger. */
 struct object {
     struct object *next;
     char path[256];
     uint32_t build_id_length;
     uint8_t build_id[36];
+    uint64_t device, inode;
     Dwfl *dwfl;
     Dwfl_Module *module;
-    bool replaced;
+    bool replaced, gone;
+    struct range *ranges;
+    size_t range_count;
+    bool ranges_read;
+    struct answer *answers[ANSWERS];
 };
 
 struct symbols {
@@ -31,11 +53,26 @@ struct symbols *symbols_new(void) {
     return calloc(1, sizeof(struct symbols));
 }
 
+static void answer_free(struct answer *answer) {
+    for (size_t i = 0; i < answer->place.count; i++) {
+        free(answer->place.symbols[i].function);
+        free(answer->place.symbols[i].file);
+    }
+    free(answer->place.symbols);
+    free(answer);
+}
+
 void symbols_free(struct symbols *symbols) {
     if (!symbols)
         return;
     for (struct object *object = symbols->objects, *next; object; object = next) {
         next = object->next;
+        for (size_t i = 0; i < ANSWERS; i++)
+            for (struct answer *answer = object->answers[i], *after; answer; answer = after) {
+                after = answer->next;
+                answer_free(answer);
+            }
+        free(object->ranges);
         if (object->dwfl)
             dwfl_end(object->dwfl);
         free(object);
@@ -43,38 +80,67 @@ void symbols_free(struct symbols *symbols) {
     free(symbols);
 }
 
-/* The path comes from a ledger, so it may name anything: a pipe or a terminal must not be waited for. */
-static int open_regular(const char *path) {
-    struct stat status;
+/* The path comes from a ledger, so it may name anything: a pipe or a terminal must not be waited for, and
+ * libdw would unpack an archive. */
+static int open_program(const char *path, struct stat *status) {
+    char magic[4];
     int file = open(path, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
-    if (file >= 0 && (fstat(file, &status) != 0 || !S_ISREG(status.st_mode))) {
+    if (file >= 0 && (fstat(file, status) != 0 || !S_ISREG(status->st_mode) ||
+                      pread(file, magic, sizeof magic, 0) != sizeof magic ||
+                      memcmp(magic, "\177ELF", sizeof magic) != 0)) {
         close(file);
         return -1;
     }
     return file;
 }
 
-static bool same_build(const struct object *object) {
+static bool same_build(const struct object *object, const struct stat *status) {
     const unsigned char *bits;
     GElf_Addr address;
     int length = dwfl_module_build_id(object->module, &bits, &address);
     if (length < 0)
         length = 0;
-    return (uint32_t)length == object->build_id_length &&
-           (length == 0 || memcmp(bits, object->build_id, (size_t)length) == 0);
+    if ((uint32_t)length != object->build_id_length)
+        return false;
+    if (length == 0)
+        return object->inode == status->st_ino && object->device == status->st_dev;
+    return memcmp(bits, object->build_id, (size_t)length) == 0;
+}
+
+/* Looks for debug information as libdw does: by link, by build-id, and at last by asking servers. Each may
+ * keep us for its own time limit, so when all together took too long, no more are asked. */
+static int find_debug_file(Dwfl_Module *module, void **data, const char *name, Dwarf_Addr base,
+                           const char *file, const char *link, GElf_Word checksum, char **found) {
+    static double spent;
+    struct timespec begin, end;
+    clock_gettime(CLOCK_MONOTONIC, &begin);
+    int result = dwfl_standard_find_debuginfo(module, data, name, base, file, link, checksum, found);
+    clock_gettime(CLOCK_MONOTONIC, &end);
+    spent += (double)(end.tv_sec - begin.tv_sec) + (double)(end.tv_nsec - begin.tv_nsec) / 1e9;
+    const char *servers = getenv("DEBUGINFOD_URLS");
+    if (spent > DOWNLOADS_SECONDS && servers && *servers) {
+        unsetenv("DEBUGINFOD_URLS");
+        say("no more debug information is fetched from DEBUGINFOD_URLS: it took %.0f seconds so far. Some "
+            "places have no line",
+            spent);
+    }
+    return result;
 }
 
 static void load(struct object *object) {
     static char *debug_path;
     static const Dwfl_Callbacks callbacks = {
         .find_elf = dwfl_build_id_find_elf,
-        .find_debuginfo = dwfl_standard_find_debuginfo,
+        .find_debuginfo = find_debug_file,
         .section_address = dwfl_offline_section_address,
         .debuginfo_path = &debug_path,
     };
+    struct stat status;
     if (object->path[0] != '/')
         return;
-    int file = open_regular(object->path);
+    int file = open_program(object->path, &status);
+    object->gone = file < 0 && access(object->path, F_OK) != 0;
+    object->replaced = file < 0;
     if (file < 0)
         return;
     object->dwfl = dwfl_begin(&callbacks);
@@ -86,14 +152,22 @@ static void load(struct object *object) {
     /* On success the descriptor belongs to libdwfl. */
     if (!object->module)
         close(file);
-    else if (!same_build(object))
-        object->replaced = true;
+    object->replaced = !object->module || !same_build(object, &status);
+    if (object->replaced)
+        object->module = NULL;
+}
+
+static bool is_of(const struct object *object, const struct ledger_module *module) {
+    if (object->build_id_length != module->build_id_length || strcmp(object->path, module->path) != 0)
+        return false;
+    if (module->build_id_length == 0)
+        return object->device == module->device && object->inode == module->inode;
+    return memcmp(object->build_id, module->build_id, module->build_id_length) == 0;
 }
 
 static struct object *object_of(struct symbols *symbols, const struct ledger_module *module) {
     for (struct object *object = symbols->objects; object; object = object->next)
-        if (object->build_id_length == module->build_id_length && strcmp(object->path, module->path) == 0 &&
-            memcmp(object->build_id, module->build_id, module->build_id_length) == 0)
+        if (is_of(object, module))
             return object;
     struct object *object = calloc(1, sizeof *object);
     if (!object)
@@ -101,124 +175,131 @@ static struct object *object_of(struct symbols *symbols, const struct ledger_mod
     strcpy(object->path, module->path);
     object->build_id_length = module->build_id_length;
     memcpy(object->build_id, module->build_id, module->build_id_length);
+    object->device = module->device;
+    object->inode = module->inode;
     load(object);
     object->next = symbols->objects;
     symbols->objects = object;
     return object;
 }
 
-static void copy(char *into, size_t size, const char *text) {
-    snprintf(into, size, "%s", text ? text : "");
+static int by_begin(const void *left, const void *right) {
+    const struct range *one = left, *other = right;
+    return one->begin < other->begin ? -1 : one->begin > other->begin;
 }
 
-/* The innermost function around the address by debug information, inlined ones included: the line belongs
- * to it, and the symbol table knows only the function that it was inlined into. */
-static void name_function(Dwfl_Module *module, Dwarf_Addr address, struct symbol *into) {
-    Dwarf_Addr bias;
-    Dwarf_Die *unit = dwfl_module_addrdie(module, address, &bias);
-    Dwarf_Die *scopes = NULL;
-    int count = unit ? dwarf_getscopes(unit, address - bias, &scopes) : 0;
-    for (int i = 0; i < count; i++) {
-        int tag = dwarf_tag(&scopes[i]);
-        if (tag != DW_TAG_subprogram && tag != DW_TAG_inlined_subroutine && tag != DW_TAG_entry_point)
-            continue;
-        Dwarf_Attribute attribute;
-        const char *name = dwarf_formstring(dwarf_attr_integrate(&scopes[i], DW_AT_name, &attribute));
-        copy(into->function, sizeof into->function, name);
-        break;
+static bool add_range(struct object *object, Dwarf_Addr begin, Dwarf_Addr end, const Dwarf_Die *unit) {
+    if ((object->range_count & (object->range_count - 1)) == 0) {
+        size_t room = object->range_count ? 2 * object->range_count : 1;
+        struct range *more = realloc(object->ranges, room * sizeof *more);
+        if (!more)
+            return false;
+        object->ranges = more;
     }
-    free(scopes);
-}
-
-/* Line and function of an address in a file that is known to be the right one. The line table comes first:
- * where it knows nothing, the symbol table may still know the function. */
-static void look_up(const struct object *object, uint64_t offset, struct symbol *into) {
-    GElf_Addr bias;
-    if (!dwfl_module_getelf(object->module, &bias))
-        return;
-    Dwarf_Addr address = offset + bias;
-    Dwfl_Line *line = dwfl_module_getsrc(object->module, address);
-    int number;
-    const char *file = line ? dwfl_lineinfo(line, NULL, &number, NULL, NULL, NULL) : NULL;
-    if (file && number > 0) {
-        copy(into->file, sizeof into->file, file);
-        into->line = number;
-        name_function(object->module, address, into);
-    }
-    GElf_Off within;
-    GElf_Sym symbol;
-    const char *name = dwfl_module_addrinfo(object->module, address, &within, &symbol, NULL, NULL, NULL);
-    if (!name || into->function[0])
-        return;
-    copy(into->function, sizeof into->function, name);
-    if (!into->line)
-        into->offset = within;
-}
-
-static void shorten(char *text) {
-    for (char *at = text; *at; at++)
-        if ((unsigned char)*at < ' ' || *at == 0x7f)
-            *at = '?';
-}
-
-bool symbols_frame(struct symbols *symbols, const struct ledger *ledger, uint32_t site, uint32_t frame,
-                   struct symbol *into) {
-    memset(into, 0, sizeof *into);
-    if (site >= ledger->site_count || frame >= ledger->sites[site].depth)
-        return false;
-    uint64_t packed = ledger->sites[site].frames[frame];
-    into->offset = LEDGER_FRAME_OFFSET(packed);
-    if (LEDGER_FRAME_MODULE(packed) == LEDGER_NO_MODULE)
-        return true;
-    const struct ledger_module *module = &ledger->modules[LEDGER_FRAME_MODULE(packed)];
-    copy(into->module, sizeof into->module, module->path);
-    struct object *object = symbols ? object_of(symbols, module) : NULL;
-    if (!object || !object->module)
-        return true;
-    into->replaced = object->replaced;
-    if (!object->replaced)
-        look_up(object, into->offset, into);
-    shorten(into->function);
-    shorten(into->file);
+    object->ranges[object->range_count++] = (struct range){begin, end, *unit};
     return true;
 }
 
-static const char *base_name(const char *path) {
-    const char *slash = strrchr(path, '/');
-    return slash ? slash + 1 : path;
-}
-
-char *symbols_text(const struct symbol *symbol, char *into, size_t size) {
-    const char *module = base_name(symbol->module);
-    unsigned long long offset = symbol->offset;
-    if (symbol->line && symbol->function[0])
-        snprintf(into, size, "%s:%d (%s)", base_name(symbol->file), symbol->line, symbol->function);
-    else if (symbol->line)
-        snprintf(into, size, "%s:%d", base_name(symbol->file), symbol->line);
-    else if (symbol->function[0])
-        snprintf(into, size, "%s+0x%llx (%s)", symbol->function, offset, module);
-    else if (symbol->module[0])
-        snprintf(into, size, "%s+0x%llx%s", module, offset, symbol->replaced ? " (replaced since)" : "");
-    else
-        snprintf(into, size, "0x%llx", offset);
-    return into;
-}
-
-char *symbols_site(struct symbols *symbols, const struct ledger *ledger, uint32_t site, char *into,
-                   size_t size) {
-    struct symbol symbol;
-    if (site >= ledger->site_count) {
-        snprintf(into, size, "an unknown place");
-        return into;
+/* clang writes no .debug_aranges unless it is asked to, and libdw finds a unit by nothing else. */
+static void read_ranges(struct object *object) {
+    Dwarf_Die *unit = NULL;
+    Dwarf_Addr bias;
+    bool good = true;
+    object->ranges_read = true;
+    while (good && (unit = dwfl_module_nextcu(object->module, unit, &bias))) {
+        Dwarf_Addr base, begin, end;
+        ptrdiff_t at = 0;
+        while (good && (at = dwarf_ranges(unit, at, &base, &begin, &end)) > 0)
+            if (begin < end)
+                good = add_range(object, begin, end, unit);
     }
-    const char *noted = ledger->sites[site].name;
-    bool known = symbols_frame(symbols, ledger, site, 0, &symbol);
-    /* What the process noted came from the file that it had mapped: better than a bare offset. */
-    if (noted[0] && (!known || (!symbol.line && !symbol.function[0])))
-        snprintf(into, size, "%s%s", noted, known && symbol.replaced ? ", replaced since" : "");
-    else if (known)
-        symbols_text(&symbol, into, size);
-    else
-        snprintf(into, size, "an unknown place");
-    return into;
+    if (object->range_count)
+        qsort(object->ranges, object->range_count, sizeof *object->ranges, by_begin);
+}
+
+static Dwarf_Die *unit_in_ranges(struct object *object, Dwarf_Addr address) {
+    if (!object->ranges_read)
+        read_ranges(object);
+    size_t low = 0, high = object->range_count;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        if (object->ranges[middle].begin <= address)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low && address < object->ranges[low - 1].end ? &object->ranges[low - 1].unit : NULL;
+}
+
+/* The name in the symbol table, if the address is surely inside what it names: a stripped library's nearest
+ * name is often another function's. */
+static const char *table_name(struct object *object, Dwarf_Addr address, uint64_t *within) {
+    GElf_Off offset;
+    GElf_Sym symbol;
+    const char *name = dwfl_module_addrinfo(object->module, address, &offset, &symbol, NULL, NULL, NULL);
+    if (!name || offset >= symbol.st_size)
+        return NULL;
+    *within = offset;
+    return name;
+}
+
+/* A name of the symbol table without the version that a linker put there ("connect@@SHOP_2"). */
+static char *readable(const char *name) {
+    char *text = function_name_demangled(name);
+    return text ? text : strndup(name, strcspn(name, "@"));
+}
+
+static void look_up(struct object *object, uint64_t offset, struct place_in_object *into) {
+    GElf_Addr load_bias;
+    Dwarf_Addr bias = 0;
+    struct symbol found[INLINED_MAX];
+    if (!dwfl_module_getelf(object->module, &load_bias))
+        return;
+    Dwarf_Addr address = offset + load_bias;
+    const char *name = table_name(object, address, &into->within);
+    Dwarf_Die *unit = dwfl_module_addrdie(object->module, address, &bias);
+    if (!unit && dwfl_module_getdwarf(object->module, &bias))
+        unit = unit_in_ranges(object, address - bias);
+    size_t count = unit ? scopes_at(unit, address - bias, name, found, INLINED_MAX) : 0;
+    if (count == 0 && name)
+        found[count++] = (struct symbol){0};
+    if (name && count && (!found[count - 1].function || !*found[count - 1].function)) {
+        free(found[count - 1].function);
+        found[count - 1].function = readable(name);
+    }
+    into->symbols = count ? calloc(count, sizeof *into->symbols) : NULL;
+    for (size_t i = 0; i < count; i++) {
+        struct symbol *symbol = &found[i];
+        symbol->function = symbol->function ? say_printable(symbol->function) : strdup("");
+        symbol->file = symbol->file ? say_printable(symbol->file) : strdup("");
+        if (into->symbols && symbol->function && symbol->file) {
+            into->symbols[into->count++] = *symbol;
+            continue;
+        }
+        free(symbol->function);
+        free(symbol->file);
+    }
+}
+
+const struct place_in_object *symbols_look_up(struct symbols *symbols, const struct ledger_module *module,
+                                              uint64_t offset) {
+    static const struct place_in_object nothing;
+    struct object *object = symbols ? object_of(symbols, module) : NULL;
+    if (!object)
+        return &nothing;
+    struct answer **bucket = &object->answers[(offset * 0x9e3779b97f4a7c15u) >> 56];
+    for (struct answer *answer = *bucket; answer; answer = answer->next)
+        if (answer->offset == offset)
+            return &answer->place;
+    struct answer *answer = calloc(1, sizeof *answer);
+    if (!answer)
+        return &nothing;
+    answer->offset = offset;
+    answer->place.replaced = object->replaced;
+    answer->place.gone = object->gone;
+    if (object->module)
+        look_up(object, offset, &answer->place);
+    answer->next = *bucket;
+    *bucket = answer;
+    return &answer->place;
 }

@@ -1,8 +1,12 @@
 /*
- * symbols.h: module and offset as "products.c:41 (route_products)", from the debug information on disk.
+ * symbols.h: module and offset as functions, files and lines, from the symbols and debug information on disk.
  *
- * A module is believed only while the file at its path has the build-id that the process saw; a library
- * rebuilt since would otherwise give a wrong line. Not thread-safe; answers are kept per module.
+ * A module is believed only while the file at its path is the one that the process had: the same build-id, or
+ * the same inode where there is none. A library rebuilt since would otherwise give a wrong line. Answers are
+ * kept, by module and address. Not thread-safe.
+ *
+ * Servers in DEBUGINFOD_URLS are asked while that is in the environment, for a bounded time over all modules;
+ * whoever cannot wait for a network takes it out.
  */
 #ifndef PQONE_SYMBOLS_H
 #define PQONE_SYMBOLS_H
@@ -15,28 +19,28 @@
 
 struct symbols;
 
-/* One frame; texts are the caller's own. */
+/* A function around an address. */
 struct symbol {
-    char function[160]; /* "" if unknown */
-    char file[512];     /* source path, "" without debug information */
-    int line;
-    char module[256]; /* path, "" for a bare address */
-    uint64_t offset;  /* in the module; in the function when there is one but no line */
-    bool replaced;    /* the file on disk is another one than the process had */
+    char *function; /* demangled, "" if unknown */
+    char *file;     /* source path as the debug information has it, "" without */
+    int line;       /* 0 if unknown */
+    bool inlined;   /* into the next one */
+};
+
+/* Everything that is known of one address: the functions around it, innermost first. */
+struct place_in_object {
+    struct symbol *symbols;
+    size_t count;
+    uint64_t within; /* offset in the last function, the one that is really in the machine's code */
+    bool replaced;   /* the file at the module's path is another one by now */
+    bool gone;       /* nothing is at that path any more */
 };
 
 struct symbols *symbols_new(void);
 void symbols_free(struct symbols *symbols);
 
-/* The frame of that number, 0 is the innermost, of a call site. False: there is none. */
-bool symbols_frame(struct symbols *symbols, const struct ledger *ledger, uint32_t site, uint32_t frame,
-                   struct symbol *into);
-
-/* "products.c:41 (route_products)", else "function+0x1c (module)", else "module+0x1234". Returns `into`. */
-char *symbols_text(const struct symbol *symbol, char *into, size_t size);
-
-/* The call site's innermost frame as text; falls back to the name that the process itself noted. */
-char *symbols_site(struct symbols *symbols, const struct ledger *ledger, uint32_t site, char *into,
-                   size_t size);
+/* What is at an offset in a module. Never NULL; the answer belongs to `symbols`. */
+const struct place_in_object *symbols_look_up(struct symbols *symbols, const struct ledger_module *module,
+                                              uint64_t offset);
 
 #endif

@@ -285,12 +285,12 @@ check "... and both end" is $? 143
 # --- log lines
 products=$(grep -n LINE-OF-PRODUCTS "$tree/tests/cli/scribe.c" | cut -d: -f1)
 run run --quiet -- ./scribe ledger log exit
-check "a log line names the source line" says err "^pqone\[1\] duplicate: opened at scribe.c:$products \(route_products\); again at an unknown place\$"
+check "a log line names the source line" says err "^pqone\[1\] duplicate: opened at $tree/tests/cli/scribe.c:$products \(route_products\); again at an unknown place\$"
 run run --quiet --log-format json -- ./scribe ledger json exit
 check "a JSON line stays JSON" python3 -c '
 import json, sys
 line = json.loads(open("err").read())
-want = "at scribe.c:'"$products"' (route_products)"
+want = "at '"$tree"'/tests/cli/scribe.c:'"$products"' (route_products)"
 sys.exit(line != {"a": want, "b": want})'
 run run --quiet --log "$scratch/log.%p" -- ./scribe ledger log exit
 check "a log file per process" is "$(cat log.[0-9]* | wc -l)" 1
@@ -307,8 +307,8 @@ check "... and steer no terminal" not grep -q $'\033' err
 run run -- ./scribe ledger exit
 check "the summary opens with its sentence" says err \
     '^pqone\[[0-9]+\] scribe: 3 handles opened, peak 2 alive, peak 1 busy at once: 1 connection would have done\. 1 unfinished, 2 duplicates at 1 call site\.$'
-check "... names the place of the duplicates" says err "^ +2  scribe.c:$products \(route_products\)"
-check "... and of the unfinished handle, with age and last use" says err "1  scribe.c:$products \(route_products\): app@db.local:5432/shop, [0-9a-z.]+ old, last used [0-9a-z.]+ before the end\$"
+check "... names the place of the duplicates" says err "^ +2  $tree/tests/cli/scribe.c:$products \(route_products\)"
+check "... and of the unfinished handle, with age and last use" says err "1  $tree/tests/cli/scribe.c:$products \(route_products\): app@db.local:5432/shop, [0-9a-z.]+ old, last used [0-9a-z.]+ before the end\$"
 run run -- ./scribe ledger kill
 check "after SIGKILL: the summary is there, and names the signal" says err 'was killed by SIGKILL$'
 check "... and the status is the signal's" is $status 137
@@ -363,7 +363,7 @@ run report --report json "$pid"; check "report as JSON" python3 -c 'import json;
 cp scribe scribe.new && printf 'x' >>scribe.new && strip -o scribe.new scribe && objcopy --remove-section .note.gnu.build-id scribe.new
 mv scribe scribe.kept && mv scribe.new scribe
 run report "$ledger"; check "a program replaced since: no wrong line" not says out "scribe.c:$products"
-check "... but what the process noted, and that it was replaced" says out 'noted\+0x1 \(scribe\), replaced since'
+check "... but what the process noted, and that it was replaced" says out 'noted\+0x1 \(scribe, replaced on disk since\)'
 mv scribe.kept scribe
 head -c 3000 "$ledger" >short.ledger; run report short.ledger; check "a truncated ledger: 125" is $status 125
 check "... said" says err 'short.ledger is truncated'

@@ -1,0 +1,15 @@
+/* noise.h: which frames tell a reader nothing about his program. */
+#ifndef PQONE_NOISE_H
+#define PQONE_NOISE_H
+
+#include "stack.h"
+
+/* The C library's start of a program or thread, libffi, and the files of interpreters: what stands there has
+ * nothing to do with this connection. Where an interpreter is part of a program's own file, its functions are
+ * recognised only if `language` says that the script's own frames are there to be read instead. */
+bool noise_is(const struct frame *frame, enum ledger_language language);
+
+/* Does a script of that path belong to an installed library, and not to the program? */
+bool noise_is_library(const char *path);
+
+#endif
