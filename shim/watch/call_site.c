@@ -19,6 +19,7 @@
 #include "ledger.h"
 #include "line.h"
 #include "recorder.h"
+#include "script.h"
 
 /* Frames of the shim between the exported wrapper and backtrace(); learnt, because each one costs. */
 enum { OWN_FRAMES_FIRST = 2, OWN_FRAMES_MAX = 24, TRACE_MAX = LEDGER_FRAMES + OWN_FRAMES_MAX };
@@ -26,7 +27,8 @@ static atomic_int own_frames = OWN_FRAMES_FIRST;
 
 /*
  * Known stacks: 48 bits of hash and 16 of row in one word, so that a reader without a lock sees both or
- * neither. The hash covers how many objects were ever unloaded: after a dlclose nothing matches.
+ * neither. The hash covers how many objects were ever unloaded: after a dlclose nothing matches; and the
+ * script frames: two lines of a script that connect have one native stack.
  */
 enum { KNOWN = 2048, KNOWN_PROBES = 8 };
 #define KNOWN_NONE 0xffffu
@@ -57,19 +59,23 @@ struct objects {
     int of_frame[TRACE_MAX]; /* index in list, -1 for none */
 };
 
-static int read_unloads(struct dl_phdr_info *info, size_t size, void *into) {
-    (void)size;
-    *(unsigned long long *)into = info->dlpi_subs;
-    return 1;
+static uint64_t mix(uint64_t hash, uint64_t word) {
+    hash = (hash ^ word) * 0xff51afd7ed558ccdu;
+    return hash ^ hash >> 32;
 }
 
-static uint64_t hash_trace(const struct trace *trace, uint32_t depth) {
-    unsigned long long unloads = 0;
-    dl_iterate_phdr(read_unloads, &unloads);
-    uint64_t hash = (unloads + 1) * 0x9e3779b97f4a7c15u + depth;
-    for (int i = trace->first; i < trace->count; i++) {
-        hash = (hash ^ (uintptr_t)trace->frames[i]) * 0xff51afd7ed558ccdu;
-        hash ^= hash >> 32;
+static uint64_t hash_trace(const struct trace *trace, uint32_t depth, uint64_t loaded,
+                           const struct script *script) {
+    uint64_t hash = ((loaded & 0xffffffffu) + 1) * 0x9e3779b97f4a7c15u + depth;
+    for (int i = trace->first; i < trace->count; i++)
+        hash = mix(hash, (uintptr_t)trace->frames[i]);
+    if (script->language != LEDGER_NATIVE)
+        hash = mix(hash, (uint64_t)script->language << 32 | script->length);
+    for (uint32_t at = 0; at < script->length; at += sizeof(uint64_t)) {
+        uint64_t word = 0;
+        uint32_t left = script->length - at;
+        memcpy(&word, script->text + at, left < sizeof word ? left : sizeof word);
+        hash = mix(hash, word);
     }
     return hash | 0x10000; /* never the word of a free slot */
 }
@@ -253,7 +259,7 @@ static void name_frame(const void *address, char *name, size_t size) {
 }
 
 /* The slow path, once for each stack: asks the loader first, with none of our locks held. */
-static uint32_t resolve(struct trace *trace, void *caller, uint32_t depth) {
+static uint32_t resolve(struct trace *trace, void *caller, uint32_t depth, const struct script *script) {
     struct objects *objects = calloc(1, sizeof *objects);
     if (!objects)
         return CALL_SITE_NONE;
@@ -266,7 +272,7 @@ static uint32_t resolve(struct trace *trace, void *caller, uint32_t depth) {
         /* Nothing but frames of our own: the unwinder got no further than here. */
         free(objects);
         *trace = (struct trace){.frames = {caller}, .count = 1, .first = 0, .caller_found = true};
-        return caller && depth ? resolve(trace, caller, 1) : CALL_SITE_NONE;
+        return caller && depth ? resolve(trace, caller, 1, script) : CALL_SITE_NONE;
     }
     uint64_t frames[LEDGER_FRAMES];
     uint32_t count = 0;
@@ -277,21 +283,26 @@ static uint32_t resolve(struct trace *trace, void *caller, uint32_t depth) {
         frames[count++] = LEDGER_FRAME(row, row == LEDGER_NO_MODULE ? address : address - object->base);
     }
     char name[sizeof((struct ledger_site *)0)->name];
-    name_frame(trace->frames[first], name, sizeof name);
+    if (!script_name(script, name, sizeof name))
+        name_frame(trace->frames[first], name, sizeof name);
     free(objects);
-    return recorder_site_row(frames, count, NULL, name);
+    return recorder_site_row(frames, count, script, name);
 }
 
 uint32_t call_site_here(void *caller) {
     int error = errno;
     uint32_t depth = settings()->stack, site = CALL_SITE_NONE;
     struct trace trace;
+    struct script script;
+    struct script_text text;
     if (depth == 0)
         return CALL_SITE_NONE;
+    uint64_t loaded = script_loaded();
     capture(&trace, caller, depth < LEDGER_FRAMES ? depth : LEDGER_FRAMES);
-    uint64_t hash = hash_trace(&trace, depth);
+    script_stack(loaded, trace.frames + trace.first, trace.count - trace.first, depth, &text, &script);
+    uint64_t hash = hash_trace(&trace, depth, loaded, &script);
     if (!find_known(hash, &site)) {
-        site = resolve(&trace, caller, depth);
+        site = resolve(&trace, caller, depth, &script);
         store_known(hash, site);
     }
     if (site == CALL_SITE_NONE)
