@@ -75,6 +75,7 @@ static bool was_left(struct handle *handle, struct ledger_site *site, void *call
     if (runtime == LEDGER_NO_RUNTIME)
         return false;
     atomic_fetch_add(&recorder()->counters.left, 1);
+    spans_became(&handle->spans, LEDGER_HANDLE_LEFT);
     if (!site || atomic_fetch_add(&site->left, 1) >= LEDGER_LEFT_LISTED || handle->row->address == 0)
         return false;
     handle->row->runtime = runtime;
@@ -86,15 +87,16 @@ static void count_out(struct handle *handle, void *caller) {
     struct ledger_header *ledger = recorder();
     struct ledger_site *site = recorder_site(handle->site);
     struct ledger_target *target = handle->set->row;
-    if (spans_wanted(ledger))
-        spans_close(&handle->spans, LEDGER_HANDLE_FREE);
     if (handle->inherited) { /* this process never counted it in */
+        spans_became(&handle->spans, LEDGER_HANDLE_HANDED);
+        spans_close(&handle->spans);
         keep_or_close(handle, LEDGER_HANDLE_HANDED,
                       settings()->mode == MODE_OBSERVE &&
                           atomic_load(&handle->row->state) == LEDGER_HANDLE_TAKEN);
         return;
     }
     bool remembered = was_left(handle, site, caller);
+    spans_close(&handle->spans);
     atomic_fetch_add(&ledger->counters.handles_finished, 1);
     atomic_fetch_sub(&ledger->counters.handles_alive, 1);
     atomic_fetch_add(&ledger->counters.statements, atomic_load(&handle->row->statements));

@@ -81,7 +81,7 @@ void foreign_finished(const PGconn *conn) {
     }
     if (target)
         atomic_fetch_sub(&target->alive, 1);
-    spans_close(&foreign->spans, LEDGER_HANDLE_FREE);
+    spans_close(&foreign->spans);
     recorder_handle_close(foreign->row);
     set_put(foreign->set);
     free(foreign);

@@ -448,7 +448,7 @@ PostgresPollingStatusType open_poll(struct handle *handle, bool reset) {
         handle->status = CONNECTION_BAD;
         atomic_fetch_add(&recorder()->counters.connects_failed, 1);
         atomic_store(&handle->row->state, LEDGER_HANDLE_FAILED);
-        spans_failed(&handle->spans);
+        spans_became(&handle->spans, LEDGER_HANDLE_FAILED);
     }
     return status;
 }

@@ -53,20 +53,19 @@ void spans_open(struct spans *spans, struct span_owner owner, enum ledger_handle
     spans->alive = new_span(LEDGER_SPAN_ALIVE, owner, state, now());
 }
 
-void spans_failed(struct spans *spans) {
+void spans_became(struct spans *spans, enum ledger_handle_state state) {
     if (spans->alive)
-        atomic_store_explicit(&spans->alive->state, LEDGER_HANDLE_FAILED, memory_order_relaxed);
+        atomic_store_explicit(&spans->alive->state, (uint32_t)state, memory_order_relaxed);
 }
 
-void spans_close(struct spans *spans, enum ledger_handle_state how) {
+void spans_close(struct spans *spans) {
+    if (!spans->alive && !spans->busy)
+        return;
     int64_t end = now();
     if (spans->busy && atomic_load_explicit(&spans->busy->end, memory_order_relaxed) == 0)
         atomic_store_explicit(&spans->busy->end, end, memory_order_relaxed);
-    if (spans->alive) {
-        if (how != LEDGER_HANDLE_FREE)
-            atomic_store_explicit(&spans->alive->state, (uint32_t)how, memory_order_relaxed);
+    if (spans->alive)
         atomic_store_explicit(&spans->alive->end, end, memory_order_relaxed);
-    }
     spans->alive = spans->busy = NULL;
 }
 

@@ -34,10 +34,10 @@ static inline bool spans_wanted(const struct ledger_header *ledger) {
 
 /* The handle is there: OPEN or FAILED, or INHERITED by a fork and now used here. */
 void spans_open(struct spans *spans, struct span_owner owner, enum ledger_handle_state state);
-/* An asynchronous connect failed after all. */
-void spans_failed(struct spans *spans);
-/* It is gone: FREE if the program finished it, else LEFT or HANDED. A busy part ends with it. */
-void spans_close(struct spans *spans, enum ledger_handle_state how);
+/* It turned out to be something else: FAILED, LEFT or HANDED. */
+void spans_became(struct spans *spans, enum ledger_handle_state state);
+/* It is gone, and a busy part ends with it. */
+void spans_close(struct spans *spans);
 
 /* It holds a lease; it does not any more. One that was not
  * opened in this process begins here, as INHERITED. */
