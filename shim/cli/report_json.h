@@ -4,9 +4,10 @@
 
 #include "reports.h"
 
-/* The version of the document (`pqone_report`). */
-enum { REPORT_JSON_VERSION = 1 };
+/* The versions of the document (`pqone_report`) and of its member `check`. */
+enum { REPORT_JSON_VERSION = 1, REPORT_JSON_CHECK_VERSION = 1 };
 
+/* `check` is null where `report->verdicts` is NULL. */
 bool report_json(FILE *out, const struct report *report);
 
 #endif

@@ -10,9 +10,13 @@
 #include <unistd.h>
 
 #include "check_text.h"
+#include "report_github.h"
 #include "report_json.h"
+#include "report_junit.h"
+#include "report_sarif.h"
 #include "say.h"
 #include "summary.h"
+#include "verdicts.h"
 
 static bool report_text(FILE *out, const struct report *report) {
     if (report->verdicts)
@@ -23,8 +27,11 @@ static bool report_text(FILE *out, const struct report *report) {
 
 /* The order is that of help texts and messages. */
 static const struct report_format formats[] = {
-    {"text", report_text},
-    {"json", report_json},
+    {"text", report_text, false},    //
+    {"json", report_json, true},     //
+    {"junit", report_junit, true},   //
+    {"sarif", report_sarif, true},   //
+    {"github", report_github, true}, //
 };
 enum { FORMATS = sizeof formats / sizeof *formats };
 
@@ -108,17 +115,37 @@ bool reports_can_be_written(const struct options *options, char *why, size_t siz
     return true;
 }
 
+/* For formats that are made of verdicts, where nobody has judged: nothing fails then. */
+static bool judge(const struct options *options, struct report *report, struct verdicts *own) {
+    bool wanted = false;
+    for (size_t i = 0; i < options->report_count; i++)
+        wanted = wanted || options->reports[i].format->judges;
+    if (!wanted || report->verdicts)
+        return true;
+    report->verdicts = own;
+    return verdicts_gather(report->list, report->symbols, NULL, own);
+}
+
 bool reports_write(const struct options *options, const struct report *report, int descriptor) {
     const struct report_output text = {&formats[0], NULL};
-    struct report own = *report;
-    if (!own.symbols)
-        own.symbols = symbols_new();
-    bool good = true;
-    for (size_t i = 0; i < options->report_count; i++)
-        good = write_one(&options->reports[i], &own, descriptor) && good;
+    struct report mine = *report;
+    struct verdicts verdicts = {0};
+    if (!mine.symbols)
+        mine.symbols = symbols_new();
+    bool judged = judge(options, &mine, &verdicts), good = judged;
+    if (!judged)
+        say("a report does not fit into memory");
+    for (size_t i = 0; judged && i < options->report_count; i++) {
+        struct report one = mine;
+        if (!options->reports[i].format->judges)
+            one.verdicts = report->verdicts;
+        good = write_one(&options->reports[i], &one, descriptor) && good;
+    }
     if (options->report_count == 0)
-        good = write_one(&text, &own, descriptor);
+        good = write_one(&text, &mine, descriptor);
+    if (mine.verdicts != report->verdicts)
+        verdicts_release(&verdicts);
     if (!report->symbols)
-        symbols_free(own.symbols);
+        symbols_free(mine.symbols);
     return good;
 }

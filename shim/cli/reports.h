@@ -26,6 +26,7 @@ struct outcome {
     const char *why;        /* one sentence, never NULL */
     const struct suppression_use *suppressions;
     size_t suppression_count;
+    bool has_baseline; /* --baseline was given: what is not known is new */
 };
 
 /* What every format is made of. */
@@ -41,6 +42,7 @@ struct report_format {
     const char *word; /* behind --report */
     /* Writes the whole report, ends in a newline. False: no memory. */
     bool (*write)(FILE *out, const struct report *report);
+    bool judges; /* `verdicts` is never NULL for it */
 };
 
 /* The format of that name, which need not end; NULL: there is none. */

@@ -1,24 +1,15 @@
 /* summary_json.c: what happened in each process, for the JSON report; the form is documented in pqone.1. */
 #include <inttypes.h>
 #include <jansson.h>
-#include <string.h>
 
 #include "../pin.h"
 #include "findings.h"
 #include "stack.h"
 #include "summary.h"
+#include "utf8.h"
 
-/* Texts come from a file and from file names: what is not UTF-8 is shown as ?. */
 static json_t *text(const char *bytes) {
-    json_t *value = json_string(bytes);
-    if (value)
-        return value;
-    char copy[1100];
-    size_t at = 0;
-    for (; bytes[at] && at + 1 < sizeof copy; at++)
-        copy[at] = (unsigned char)bytes[at] < 0x80 ? bytes[at] : '?';
-    copy[at] = '\0';
-    return json_string(copy);
+    return *bytes ? utf8_json(bytes) : json_string("");
 }
 
 /* A counter beyond what JSON integers hold can only be damage. */
