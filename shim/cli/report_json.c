@@ -47,22 +47,6 @@ static json_t *summary_of(const struct verdicts *verdicts) {
     return object;
 }
 
-static json_t *frame_of(const struct frame *frame) {
-    char text[1024];
-    json_t *object = json_object();
-    put(object, "text", utf8_json(frame_text(frame, text, sizeof text)));
-    put(object, "function", utf8_json(frame->function));
-    put(object, "file", utf8_json(frame->file));
-    put(object, "line", frame->line ? json_integer(frame->line) : json_null());
-    put(object, "module", utf8_json(frame->module));
-    put(object, "offset", frame->script ? json_null() : number(frame->offset));
-    put(object, "script", json_boolean(frame->script));
-    put(object, "inlined", json_boolean(frame->inlined));
-    put(object, "noise", json_boolean(frame->noise));
-    put(object, "replaced", json_boolean(frame->replaced));
-    return object;
-}
-
 static json_t *stack_of(const struct stack *stack) {
     static const char *const languages[] = {"native", "python", "ruby",       "php",
                                             "perl",   "lua",    "javascript", "libuv-pool"};
@@ -75,7 +59,7 @@ static json_t *stack_of(const struct stack *stack) {
     put(object, "language",
         language < sizeof languages / sizeof *languages ? json_string(languages[language]) : json_null());
     for (size_t i = 0; i < stack->count; i++)
-        json_array_append_new(frames, frame_of(&stack->frames[i]));
+        json_array_append_new(frames, summary_json_frame(&stack->frames[i]));
     put(object, "frames", frames);
     return object;
 }

@@ -2,6 +2,7 @@
 #include "scopes.h"
 
 #include <dwarf.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -18,6 +19,17 @@ static Dwarf_Die with_functions(Dwarf_Die *unit) {
     return *unit;
 }
 
+/* A name as the compiler was given it is relative to where the compiler ran; two libraries may each have a
+ * src/main.c. A build that hid that place (".") keeps its relative names. */
+static char *whole_name(Dwarf_Die *unit, const char *file) {
+    Dwarf_Attribute attribute;
+    const char *directory = dwarf_formstring(dwarf_attr(unit, DW_AT_comp_dir, &attribute));
+    char *name;
+    if (*file == '/' || !directory || *directory != '/')
+        return strdup(file);
+    return asprintf(&name, "%s/%s", directory, file) < 0 ? NULL : name;
+}
+
 /* Where the function was called that a compiler inlined: becomes the line of the function around it. */
 static void find_call(Dwarf_Die *inlined, Dwarf_Die *unit, struct symbol *caller) {
     Dwarf_Attribute attribute;
@@ -31,7 +43,7 @@ static void find_call(Dwarf_Die *inlined, Dwarf_Die *unit, struct symbol *caller
     const char *file = dwarf_filesrc(files, number, NULL, NULL);
     if (!file)
         return;
-    caller->file = strdup(file);
+    caller->file = whole_name(unit, file);
     caller->line = (int)line;
 }
 
@@ -41,7 +53,7 @@ static void find_line(Dwarf_Die *unit, Dwarf_Addr address, struct symbol *into) 
     const char *file = line ? dwarf_linesrc(line, NULL, NULL) : NULL;
     if (!file || dwarf_lineno(line, &number) != 0 || number <= 0)
         return;
-    into->file = strdup(file);
+    into->file = whole_name(unit, file);
     into->line = number;
 }
 

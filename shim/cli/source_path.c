@@ -6,6 +6,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "noise.h"
+
 /* The rest of `path` behind the directory, NULL if it does not lie in it. */
 static const char *inside(const char *directory, const char *path) {
     size_t length = strlen(directory);
@@ -98,14 +100,21 @@ void source_uri(FILE *out, const char *path) {
             fprintf(out, "%%%02X", (unsigned char)*path);
 }
 
+static bool is_inside(const struct source_root *root, const struct frame *frame) {
+    char path[PATH_MAX];
+    return frame->line && frame->file[0] && source_path(root, frame->file, path, sizeof path);
+}
+
 const struct frame *source_frame(const struct source_root *root, const struct stack *stack) {
-    const struct frame *located = NULL;
+    const struct frame *first = stack_first(stack);
+    if (!first || is_inside(root, first))
+        return first;
+    const struct frame *located = first->line && first->file[0] ? first : NULL;
     for (size_t i = 0; i < stack->count; i++) {
         const struct frame *frame = &stack->frames[i];
-        char path[PATH_MAX];
-        if (frame->noise || !frame->line || !frame->file[0])
+        if (frame->noise || noise_is_library(frame->file) || !frame->line || !frame->file[0])
             continue;
-        if (source_path(root, frame->file, path, sizeof path))
+        if (is_inside(root, frame))
             return frame;
         if (!located)
             located = frame;

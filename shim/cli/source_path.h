@@ -22,16 +22,16 @@ struct source_root {
 void source_root_find(struct source_root *root);
 
 /*
- * `file` without ./ and .., relative to the root where it lies in it. False: it does not; `into` is absolute, or,
- * of a name that was relative to the place where a library was built, the name without its leading steps.
+ * `file` without ./ and .., relative to the root where it lies in it. False: it does not; `into` is absolute,
+ * or, of a name that was relative to the place where a library was built, the name without its leading steps.
  */
 bool source_path(const struct source_root *root, const char *file, char *into, size_t size);
 
 /* A path as the path of a URI: everything but letters, digits and -._~/ as %XX. */
 void source_uri(FILE *out, const char *path);
 
-/* Where a reader should be led: the innermost frame that tells something, has a line, and lies in the
- * checkout; else the innermost with a line; else NULL. */
+/* Where a reader should be led: the frame that a report names if it lies in the checkout, else the innermost
+ * one that does, else the innermost with a line that is no library's; else NULL. */
 const struct frame *source_frame(const struct source_root *root, const struct stack *stack);
 
 #endif

@@ -7,6 +7,7 @@
 #include <stdio.h>
 
 #include "ledger_reader.h"
+#include "stack.h"
 #include "symbols.h"
 
 /* Writes a block per process that has something to say, with a line over all of them if there are several. */
@@ -15,5 +16,8 @@ void summary_text(FILE *out, const struct ledger *ledgers, size_t count, struct 
 
 /* The same facts, complete: the array `processes` of the JSON report. NULL: no memory. */
 json_t *summary_json(const struct ledger *ledgers, size_t count, struct symbols *symbols);
+
+/* A frame of a stack, in every part of the JSON report. */
+json_t *summary_json_frame(const struct frame *frame);
 
 #endif

@@ -89,7 +89,7 @@ static json_t *targets_of(const struct ledger *ledger) {
     return array;
 }
 
-static json_t *frame_of(const struct frame *frame) {
+json_t *summary_json_frame(const struct frame *frame) {
     char line[1024];
     json_t *object = json_object();
     put(object, "text", text(frame_text(frame, line, sizeof line)));
@@ -122,7 +122,7 @@ static json_t *sites_of(const struct ledger *ledger, struct symbols *symbols) {
         put(object, "finished", number(site->finished));
         put(object, "pins", number(site->pins));
         for (size_t frame = 0; frame < stack.count; frame++)
-            json_array_append_new(frames, frame_of(&stack.frames[frame]));
+            json_array_append_new(frames, summary_json_frame(&stack.frames[frame]));
         put(object, "frames", frames);
         json_array_append_new(array, object);
         stack_release(&stack);
