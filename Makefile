@@ -26,6 +26,7 @@ plain := $(addprefix $(B)/programs/plain/,never forget static whole)
 fakes := $(patsubst tests/fake/%.c,$(B)/fake/%,$(wildcard tests/fake/call*.c)) $(B)/fake/libpq.so.5 \
 	$(B)/fake/future/libpq.so.5
 demo := $(addprefix $(B)/demo/,host pages sampler)
+scripts := $(B)/scripts/probe.so
 bench := $(addprefix $(B)/bench/,client singleton starts)
 sources = $(shell find shim tests demo -name '*.[ch]')
 
@@ -97,6 +98,11 @@ $(B)/fake/future/libpq.so.5: $(B)/tests/fake/future.o
 $(B)/fake/%: $(B)/tests/fake/%.o $(B)/fake/libpq.so.5
 	$(link) -rdynamic -o $@ $^ -ldl
 
+# Script frames without libpq: the engine's own reader behind a function that every language can call.
+$(B)/scripts/probe.so: $(B)/tests/scripts/probe.o $(B)/engine.a
+	@mkdir -p $(@D)
+	$(link) -shared -Wl,--exclude-libs,ALL -o $@ $^ -ldl
+
 $(B)/demo/%: demo/%.c
 	@mkdir -p $(@D)
 	$(compile) -rdynamic -o $@ $< -lpq -ldl
@@ -108,7 +114,7 @@ $(B)/bench/%: tests/bench/%.c
 	@mkdir -p $(@D)
 	$(compile) -o $@ $< -lpq
 
-test-programs: all $(programs) $(plain) $(fakes)
+test-programs: all $(programs) $(plain) $(fakes) $(scripts)
 
 test:
 	@tests/install-needs build test

@@ -139,8 +139,12 @@ static size_t read_string(const struct python *python, const char *string, char 
     if (!is_compact || (width != 1 && width != 2 && width != 4))
         return 0;
     const char *data = string + (is_ascii ? python->layout->ascii_size : python->layout->compact_size);
-    size_t most = is_ascii ? size : size / 4;
-    for (size_t i = length > most ? length - most : 0; i < length; i++) {
+    size_t most = is_ascii ? size : size / 4, from = length > most ? length - most : 0;
+    if (is_ascii) {
+        memcpy(out, data + from, length - from);
+        return length - from;
+    }
+    for (size_t i = from; i < length; i++) {
         uint32_t point = 0;
         memcpy(&point, data + i * width, width);
         used += put_character(out + used, point);

@@ -16,6 +16,26 @@ static size_t cut_left(const char *text, size_t length, size_t most) {
     return at;
 }
 
+/* Nothing to clean, as nearly always: this is done for every frame of every connect. */
+static bool is_plain(const char *text, size_t length) {
+    bool plain = true;
+    for (size_t i = 0; i < length; i++)
+        plain &= text[i] >= ' ' && text[i] < 0x7f;
+    return plain;
+}
+
+static size_t put_number(char *out, long number) {
+    char digits[24];
+    size_t count = 0, length = 0;
+    for (unsigned long left = number > 0 ? (unsigned long)number : 0; left || count == 0; left /= 10)
+        digits[count++] = (char)('0' + left % 10);
+    out[length++] = '\t';
+    while (count)
+        out[length++] = digits[--count];
+    out[length++] = '\t';
+    return length;
+}
+
 /* The end of a path says more than its beginning, the beginning of a name more than its end. */
 static size_t put_clean(char *out, size_t size, const char *text, size_t length, size_t most, bool is_path) {
     char raw[FILE_MOST + 1];
@@ -29,18 +49,22 @@ static size_t put_clean(char *out, size_t size, const char *text, size_t length,
     memcpy(raw, "...", head);
     memcpy(raw + head, text + from, count);
     raw[head + count] = '\0';
+    if (is_plain(raw, head + count)) {
+        memcpy(out, raw, head + count + 1);
+        return head + count;
+    }
     line_clean(raw, false, out, size);
     return strlen(out);
 }
 
 bool script_add(struct script_text *text, const char *file, size_t file_length, long line,
                 const char *function, size_t function_length) {
-    char path[FILE_MOST + 8], name[FUNCTION_MOST + 8], number[24];
+    char path[FILE_MOST + 8], name[FUNCTION_MOST + 8], number[32];
     if (text->frames >= text->frames_wanted)
         return false;
     size_t path_length = put_clean(path, sizeof path, file, file_length, FILE_MOST, true);
     size_t name_length = put_clean(name, sizeof name, function, function_length, FUNCTION_MOST, false);
-    size_t number_length = (size_t)snprintf(number, sizeof number, "\t%ld\t", line > 0 ? line : 0);
+    size_t number_length = put_number(number, line);
     if (path_length + number_length + name_length + 1 > SCRIPT_TEXT - text->length) {
         text->frames_wanted = text->frames; /* a gap in a stack would be a lie */
         return false;
