@@ -19,6 +19,7 @@
 #include "offline.h"
 #include "wait.h"
 #include "watch/log.h"
+#include "watch/search_self.h"
 #include "watch/watch.h"
 
 static _Atomic uint32_t nothing_yet;
@@ -249,5 +250,6 @@ static __attribute__((destructor)) void exiting(void) {
     }
     housekeeping_stop();
     sets_try_walk(say_goodbye, NULL);
+    search_at_exit();
     recorder_close();
 }

@@ -102,13 +102,15 @@ static bool python_is_finalizing(void) {
     return !ask || ask();
 }
 
-/* On the thread that runs the interpreter: does it still have a frame of the script's? */
+/* On the thread that runs the interpreter: does it have frames of the script's, besides the one without a
+ * line that every thread of Ruby's begins with? */
 static bool ruby_has_frames(void) {
-    uintptr_t frame;
-    int line;
+    uintptr_t frames[2];
+    int lines[2];
     int (*ask)(int, int, uintptr_t *, int *) =
         (int (*)(int, int, uintptr_t *, int *))dlsym(RTLD_DEFAULT, "rb_profile_frames");
-    return !ask || ask(0, 1, &frame, &line) > 0;
+    int count = ask ? ask(0, 2, frames, lines) : 2;
+    return count > 1 || (count == 1 && lines[0] > 0);
 }
 
 static bool program_goes_on(enum ledger_runtime kind) {
