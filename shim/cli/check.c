@@ -2,64 +2,185 @@
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "baseline.h"
 #include "commands.h"
 #include "gate.h"
 #include "launch.h"
 #include "library.h"
+#include "outcome.h"
+#include "program.h"
 #include "reports.h"
 #include "say.h"
+#include "unwatched.h"
+
+/* One check from its options to its exit status. */
+struct check {
+    struct launch launch;
+    struct gate gate;
+    struct ledger_list list;
+    struct symbols *symbols;
+    struct verdicts verdicts;
+    struct problems problems;
+};
 
 static int refuse(const char *why) {
     say("%s", why);
     return EXIT_PQONE;
 }
 
-static int judge(struct launch *launch) {
-    struct gate gate = {.budget = UINT64_MAX};
-    struct ledger_list list = {0};
-    char why[128];
-    gate_fail_on("leak,misuse", &gate.fail_on, why, sizeof why);
-    launch_ledgers(launch, &list);
-    struct symbols *symbols = symbols_new();
-    struct verdicts verdicts;
-    int status = EXIT_PQONE;
-    if (verdicts_gather(&list, symbols, &gate, &verdicts)) {
-        int program = WIFSIGNALED(launch->child.status) ? 128 + WTERMSIG(launch->child.status)
-                                                        : WEXITSTATUS(launch->child.status);
-        status = program ? program : verdicts.failing ? EXIT_FINDINGS : 0;
-        struct outcome outcome = {.status = status,
-                                  .program_status = program,
-                                  .decided_by = program            ? "program"
-                                                : verdicts.failing ? "findings"
-                                                                   : "nothing",
-                                  .why = ""};
-        struct report report = {
-            .list = &list, .symbols = symbols, .verdicts = &verdicts, .outcome = &outcome};
-        reports_write(&launch->options, &report, STDERR_FILENO);
-        verdicts_release(&verdicts);
+/* Everything that can refuse comes before the first trace on disk. */
+static bool prepare(struct check *check, char *why, size_t size) {
+    const struct options *options = &check->launch.options;
+    const struct check_options *own = &options->check;
+    check->gate.fail_on = own->fail_on;
+    check->gate.budget = own->budget;
+    if (!library_find(check->launch.library, sizeof check->launch.library, why, size) ||
+        !reports_can_be_written(options, why, size) ||
+        (own->write_baseline && !baseline_can_be_written(own->write_baseline, why, size)))
+        return false;
+    if (own->suppressions && !(check->gate.suppressions = suppressions_read(own->suppressions, why, size)))
+        return false;
+    if (own->baseline && !(check->gate.baseline = baseline_read(own->baseline, why, size)))
+        return false;
+    return true;
+}
+
+/* A check that cannot see into the program is no check. False: `why` holds one sentence. */
+static bool is_in_reach(struct check *check, char *why, size_t size) {
+    bool allowed = check->launch.options.check.allow_unused;
+    if (launch_is_off(&check->launch)) {
+        snprintf(why, size,
+                 "pqone is switched off (mode off or PQONE_DISABLE), so there is nothing to check");
+        if (!allowed)
+            return false;
+        problem_add(&check->problems, false, "%s", why);
+    } else if (program_is_out_of_reach(check->launch.options.rest[0], why, size)) {
+        if (!allowed)
+            return false;
+        problem_add(&check->problems, false, "%s", why);
     }
-    symbols_free(symbols);
-    ledger_files_release(&list);
+    return true;
+}
+
+/* What is written there is accepted: the first run of a project with leaks has to end well. */
+static void write_baseline(struct check *check) {
+    const char *path = check->launch.options.check.write_baseline;
+    struct verdicts *verdicts = &check->verdicts;
+    char why[PATH_MAX + 256];
+    if (!path)
+        return;
+    if (!baseline_write(path, verdicts->findings, verdicts->count, why, sizeof why)) {
+        problem_add(&check->problems, true, "%s", why);
+        return;
+    }
+    for (size_t i = 0; i < verdicts->count; i++) {
+        verdicts->findings[i].is_known = baseline_minds(&verdicts->findings[i]);
+        verdicts->findings[i].fails = verdicts->findings[i].fails && !verdicts->findings[i].is_known;
+    }
+    verdicts->failing = 0;
+}
+
+static void print_suppressions(const struct verdicts *verdicts) {
+    char *printed[256];
+    size_t count = 0;
+    for (size_t i = 0; i < verdicts->count && count < sizeof printed / sizeof *printed; i++) {
+        char *line = verdicts->findings[i].fails ? suppression_for(&verdicts->findings[i]) : NULL;
+        for (size_t j = 0; line && j < count; j++) {
+            if (strcmp(printed[j], line) == 0) {
+                free(line);
+                line = NULL;
+            }
+        }
+        if (line)
+            printed[count++] = line;
+    }
+    /* Comments, so that all that is between them can be pasted as it is. */
+    if (count)
+        say_bytes(STDERR_FILENO, "# pqone: for --suppressions\n", 28);
+    for (size_t i = 0; i < count; i++) {
+        say_bytes(STDERR_FILENO, printed[i], strlen(printed[i]));
+        say_bytes(STDERR_FILENO, "\n", 1);
+        free(printed[i]);
+    }
+}
+
+static int conclude(struct check *check) {
+    struct options *options = &check->launch.options;
+    int program = WIFSIGNALED(check->launch.child.status) ? 128 + WTERMSIG(check->launch.child.status)
+                                                          : WEXITSTATUS(check->launch.child.status);
+    struct outcome outcome;
+    write_baseline(check);
+    outcome_decide(&outcome, program, &check->verdicts, &check->problems, &options->check,
+                   check->gate.suppressions);
+    struct report report = {
+        .list = &check->list, .symbols = check->symbols, .verdicts = &check->verdicts, .outcome = &outcome};
+    bool quiet = options->quiet;
+    if (quiet)
+        options_keep_files_only(options);
+    bool written = (quiet && options->report_count == 0) || reports_write(options, &report, STDERR_FILENO);
+    if (options->check.gen_suppressions)
+        print_suppressions(&check->verdicts);
+    int status = outcome.status == 0 && !written ? EXIT_PQONE : outcome.status;
+    /* Quiet, but never without a word for why it failed. */
+    if (quiet && outcome.status != program)
+        say("check failed: %s", outcome.why);
+    outcome_release(&outcome);
     return status;
 }
 
+static int judge(struct check *check) {
+    int status = EXIT_PQONE;
+    launch_ledgers(&check->launch, &check->list);
+    unwatched_find(&check->launch, &check->list, &check->problems);
+    check->symbols = symbols_new();
+    if (check->symbols && verdicts_gather(&check->list, check->symbols, &check->gate, &check->verdicts))
+        status = conclude(check);
+    else
+        say("out of memory: nothing was judged");
+    verdicts_release(&check->verdicts);
+    symbols_free(check->symbols);
+    ledger_files_release(&check->list);
+    return status;
+}
+
+static int run(struct check *check) {
+    char why[PATH_MAX + 512];
+    if (!prepare(check, why, sizeof why) || !is_in_reach(check, why, sizeof why))
+        return refuse(why);
+    if (!launch_find_place(&check->launch, why, sizeof why)) {
+        say("%s, so nothing can be checked", why);
+        return EXIT_PQONE;
+    }
+    int status = launch_run(&check->launch);
+    return status ? status : judge(check);
+}
+
 int check_command(char **arguments) {
-    static struct launch launch;
+    static struct check check;
+    struct options *options = &check.launch.options;
     char why[PATH_MAX + 256];
-    setenv("PQONE_MODE", "observe", 1);
-    if (!options_run(arguments, &launch.options, why, sizeof why) ||
-        !library_find(launch.library, sizeof launch.library, why, sizeof why))
-        return refuse(why);
-    if (!*launch.options.rest)
-        return refuse("check: which program? Usage: pqone check [options] -- CMD...");
-    if (!launch_find_place(&launch, why, sizeof why))
-        return refuse(why);
-    int status = launch_run(&launch);
-    if (status == 0)
-        status = judge(&launch);
-    options_release(&launch.options);
+    int status = EXIT_PQONE;
+    if (!options_check(arguments, options, why, sizeof why)) {
+        say("%s", why);
+    } else if (options->help || options->version) {
+        if (options->help)
+            help_check();
+        else
+            puts("pqone " PQONE_VERSION);
+        status = EXIT_SUCCESS;
+    } else if (!*options->rest) {
+        say("check: which program? Usage: pqone check [options] -- CMD...");
+    } else {
+        check.launch.silent = options->quiet && options->settings.log == LOG_TO_NONE;
+        status = run(&check);
+    }
+    suppressions_free(check.gate.suppressions);
+    baseline_free(check.gate.baseline);
+    problems_release(&check.problems);
+    options_release(options);
     return status;
 }

@@ -1,18 +1,300 @@
 /* check_text.c: what a check found, as text for people. */
+#include "check_text.h"
+
 #include <inttypes.h>
 #include <string.h>
 
-#include "check_text.h"
 #include "verdicts.h"
 
-bool check_text(FILE *out, const struct report *report) {
-    const struct verdicts *verdicts = report->verdicts;
+/* A report in a terminal is read to its end; all of it is in the JSON form. */
+enum { SHOWN_OF_A_KIND = 10, FRAMES_SHOWN = 24, FRAMES_OF_A_NOTE = 2 };
+
+/* Where and how it is written. */
+struct page {
+    FILE *out;
+    const struct report *report;
+    const char *bold, *red, *yellow, *green, *dim, *plain;
+};
+
+static const char *plural(uint64_t count) {
+    return count == 1 ? "" : "s";
+}
+
+static void put_span(FILE *out, int64_t nanoseconds) {
+    double seconds = (double)nanoseconds / 1e9;
+    if (seconds < 0.0995)
+        fprintf(out, "%.0fms", seconds * 1e3);
+    else if (seconds < 119.5)
+        fprintf(out, "%.1fs", seconds);
+    else if (seconds < 7170)
+        fprintf(out, "%.0fmin", seconds / 60);
+    else
+        fprintf(out, "%.1fh", seconds / 3600);
+}
+
+static const char *base_name(const char *path) {
+    const char *slash = strrchr(path, '/');
+    return slash && slash[1] ? slash + 1 : path;
+}
+
+/* "2 leaked (1 lost), " and the like, of what there is. */
+static void put_numbers(FILE *out, const struct totals *totals) {
+    uint64_t leaked = totals->lost + totals->held + totals->unknown;
+    const char *between = " ";
+    if (leaked) {
+        fprintf(out, " %" PRIu64 " leaked", leaked);
+        if (totals->lost)
+            fprintf(out, " (%" PRIu64 " lost)", totals->lost);
+        between = ", ";
+    } else if (totals->opened) {
+        fputs(" None leaked", out);
+        between = ", ";
+    }
+    if (totals->duplicates) {
+        fprintf(out, "%s%" PRIu64 " duplicate%s", between, totals->duplicates, plural(totals->duplicates));
+        if (totals->duplicate_places)
+            fprintf(out, " at %zu call site%s", totals->duplicate_places, plural(totals->duplicate_places));
+        between = ", ";
+    }
+    if (totals->misuses) {
+        fprintf(out, "%s%" PRIu64 " misuse%s", between, totals->misuses, plural(totals->misuses));
+        between = ", ";
+    }
+    if (totals->left) {
+        fprintf(out, "%s%" PRIu64 " left to a runtime's shutdown", between, totals->left);
+        between = ", ";
+    }
+    if (between[0] == ',')
+        fputc('.', out);
+}
+
+/* The sentence that a report opens with. */
+static void put_opening(const struct page *page) {
+    const struct totals *totals = &page->report->verdicts->totals;
+    FILE *out = page->out;
+    fprintf(out, "%spqone:%s %" PRIu64 " handle%s opened", page->bold, page->plain, totals->opened,
+            plural(totals->opened));
+    if (totals->processes > 1)
+        fprintf(out, " in %zu processes, in one process", totals->processes);
+    else
+        fputc(',', out);
+    fprintf(out, " peak %" PRIu64 " alive, peak %" PRIu64 " busy at once: ", totals->alive_peak,
+            totals->busy_peak);
+    if (totals->needed)
+        fprintf(out, "%" PRIu64 " connection%s would have done.", totals->needed, plural(totals->needed));
+    else
+        fputs("none ever connected.", out);
+    put_numbers(out, totals);
+    fputc('\n', out);
+}
+
+/* Frames that say nothing are one line together. */
+static void put_fold(const struct page *page, const struct stack *stack, size_t count) {
+    bool scripted = stack->language != LEDGER_NATIVE && stack->language != LEDGER_LIBUV_POOL;
+    fprintf(page->out, "          %s… %zu frame%s%s%s\n", page->dim, count, plural(count),
+            scripted ? " of the interpreter" : "", page->plain);
+}
+
+/* Beneath a script its interpreter's native frames say nothing, whether they have names or not. */
+static bool is_folded(const struct stack *stack, const struct frame *frame) {
+    return frame->noise || (stack->frames[0].script && !frame->script && !frame->line);
+}
+
+/* The frames behind the one that the heading names, up to a number of them. */
+static void put_stack(const struct page *page, const struct stack *stack, const struct frame *first,
+                      size_t most) {
+    size_t folded = 0, shown = 0;
+    for (size_t i = 0; i < stack->count; i++) {
+        const struct frame *frame = &stack->frames[i];
+        char text[1024];
+        if (frame == first && folded == 0 && shown == 0)
+            continue;
+        if (is_folded(stack, frame)) {
+            folded++;
+            continue;
+        }
+        if (shown++ == most)
+            break;
+        if (folded)
+            put_fold(page, stack, folded);
+        folded = 0;
+        fprintf(page->out, "          %s%s\n", frame_text(frame, text, sizeof text),
+                frame->inlined ? ", inlined" : "");
+    }
+    if (folded && shown <= most && most > FRAMES_OF_A_NOTE)
+        put_fold(page, stack, folded);
+    else if (shown > most && most > FRAMES_OF_A_NOTE)
+        fprintf(page->out, "          %s… of %zu frames%s\n", page->dim, stack->count, page->plain);
+}
+
+static void put_details(const struct page *page, const struct finding *finding) {
+    FILE *out = page->out;
+    const char *between = "      ";
+    if (finding->target[0] && finding->kind != FINDING_BUDGET) {
+        fprintf(out, "%sto %s", between, finding->target);
+        between = "; ";
+    }
+    if (finding->never_connected) {
+        fprintf(out, "%s%" PRIu64 " never connected", between, finding->never_connected);
+        between = "; ";
+    }
+    if (finding->age >= 0) {
+        fprintf(out, "%s%s", between, finding->count > 1 ? "the oldest " : "");
+        put_span(out, finding->age);
+        fputs(" old at the end, last used ", out);
+        put_span(out, finding->unused);
+        fputs(" before it", out);
+        between = "; ";
+    }
+    fprintf(out, "%sin %s[%d]", between, base_name(finding->program), (int)finding->pid);
+    if (finding->processes > 1)
+        fprintf(out, " and %zu more process%s", finding->processes - 1, finding->processes > 2 ? "es" : "");
+    fputc('\n', out);
+    if (finding->statement[0])
+        fprintf(out, "      its last statement: %s\n", finding->statement);
+    if (finding->advice[0] && (finding->fails || finding->kind < FINDING_BUDGET))
+        fprintf(out, "      %swhat to do:%s %s\n", page->dim, page->plain, finding->advice);
+}
+
+static void put_finding(const struct page *page, const struct finding *finding) {
+    FILE *out = page->out;
+    char text[1024];
+    const struct frame *first = stack_first(&finding->opened);
+    const char *colour = finding->fails ? page->red : page->yellow;
+    size_t most = finding->fails || finding->kind < FINDING_BUDGET ? FRAMES_SHOWN : FRAMES_OF_A_NOTE;
+    fprintf(out, "    %s%" PRIu64 " %s%s", colour, finding->count, finding_word(finding->kind), page->plain);
+    if (finding->misuse)
+        fprintf(out, " (%s)", finding->misuse->word);
+    fprintf(out, ": %s", finding->says);
+    if (finding->kind == FINDING_BUDGET)
+        fprintf(out, ": %s, where %" PRIu64 " %s allowed", finding->target, finding->budget,
+                finding->budget == 1 ? "is" : "are");
+    fputs(finding->is_note ? " (a note)\n" : finding->is_known ? " (known)\n" : "\n", out);
+    if (finding->kind != FINDING_BUDGET) {
+        fprintf(out, "      opened at %s%s%s\n", page->bold, frame_text(first, text, sizeof text),
+                page->plain);
+        put_stack(page, &finding->opened, first, most);
+    }
+    if (finding->place.count) {
+        first = stack_first(&finding->place);
+        fprintf(out, "      %s%s at %s%s%s\n", finding->function,
+                finding->function[0] ? " called" : "finished", page->bold,
+                frame_text(first, text, sizeof text), page->plain);
+        put_stack(page, &finding->place, first, most);
+    }
+    put_details(page, finding);
+}
+
+/* Those that fail are all there; of the rest the biggest of each kind. */
+static void put_findings(const struct page *page) {
+    const struct verdicts *verdicts = page->report->verdicts;
+    size_t shown[FINDING_KINDS] = {0}, hidden[FINDING_KINDS] = {0};
     for (size_t i = 0; i < verdicts->count; i++) {
         const struct finding *finding = &verdicts->findings[i];
-        char place[1024];
-        fprintf(out, "pqone: %s %s: %" PRIu64 ", %s, opened at %s\n", finding->fails ? "FAIL" : "note",
-                finding_word(finding->kind), finding->count, finding->says,
-                frame_text(stack_first(&finding->opened), place, sizeof place));
+        if (finding->suppressed_by)
+            continue;
+        if (finding->fails || shown[finding->kind] < SHOWN_OF_A_KIND) {
+            put_finding(page, finding);
+            shown[finding->kind] += !finding->fails;
+        } else {
+            hidden[finding->kind]++;
+        }
     }
-    return !ferror(out);
+    for (int kind = 0; kind < FINDING_KINDS; kind++)
+        if (hidden[kind])
+            fprintf(page->out, "    … and %zu more call sites: %s; --report json=FILE has them all\n",
+                    hidden[kind], finding_word(kind));
+}
+
+static void put_suppressions(const struct page *page) {
+    const struct outcome *outcome = page->report->outcome;
+    bool unused = false;
+    for (size_t i = 0; i < outcome->suppression_count; i++) {
+        const struct suppression_use *use = &outcome->suppressions[i];
+        if (use->hits)
+            fprintf(page->out, "    suppressed: %" PRIu64 " by %s\n", use->hits, use->pattern);
+        unused = unused || use->hits == 0;
+    }
+    if (!unused)
+        return;
+    fputs("    suppressions that nothing needed:", page->out);
+    for (size_t i = 0; i < outcome->suppression_count; i++)
+        if (outcome->suppressions[i].hits == 0)
+            fprintf(page->out, " %s", outcome->suppressions[i].pattern);
+    fputc('\n', page->out);
+}
+
+static void put_baseline(const struct page *page) {
+    const struct verdicts *verdicts = page->report->verdicts;
+    const struct outcome *outcome = page->report->outcome;
+    size_t known = 0;
+    for (size_t i = 0; i < verdicts->count; i++)
+        known += verdicts->findings[i].is_known;
+    if (outcome->written_baseline)
+        fprintf(page->out, "    baseline: %zu finding%s written to %s, and accepted in this run\n", known,
+                plural(known), outcome->written_baseline);
+    else if (outcome->baseline)
+        fprintf(page->out, "    baseline: %zu finding%s known from %s\n", known, plural(known),
+                outcome->baseline);
+}
+
+static void put_running(const struct page *page) {
+    const struct verdicts *verdicts = page->report->verdicts;
+    for (size_t i = 0; i < verdicts->running_count; i++) {
+        const struct running *running = &verdicts->running[i];
+        fprintf(page->out, "    still running: %s[%d], ", base_name(running->program), (int)running->pid);
+        if (running->handles)
+            fprintf(page->out, "with %" PRIu64 " handle%s that it may finish yet: not judged\n",
+                    running->handles, plural(running->handles));
+        else
+            fputs("what it does from now on is not judged\n", page->out);
+    }
+}
+
+static void put_verdict(const struct page *page) {
+    const struct outcome *outcome = page->report->outcome;
+    const struct verdicts *verdicts = page->report->verdicts;
+    bool failed = outcome->status != 0 || verdicts->failing;
+    for (size_t i = 0; i < outcome->problem_count; i++)
+        fprintf(page->out, "%spqone:%s %s\n", page->bold, page->plain, outcome->problems[i]);
+    fprintf(page->out, "%spqone: check %s%s:%s %s; exit status %d\n", page->bold,
+            failed ? page->red : page->green, failed ? "failed" : "passed", page->plain, outcome->why,
+            outcome->status);
+}
+
+/* One line when there is nothing to read. */
+static bool is_clean(const struct report *report) {
+    const struct outcome *outcome = report->outcome;
+    return outcome && outcome->status == 0 && report->verdicts->count == 0 &&
+           report->verdicts->running_count == 0 && outcome->problem_count == 0 &&
+           outcome->suppression_count == 0 && !outcome->written_baseline;
+}
+
+static void put_clean(const struct page *page) {
+    const struct totals *totals = &page->report->verdicts->totals;
+    fprintf(page->out,
+            "%spqone: check %spassed:%s %" PRIu64 " handle%s opened and finished in %zu process%s\n",
+            page->bold, page->green, page->plain, totals->opened, plural(totals->opened), totals->processes,
+            totals->processes == 1 ? "" : "es");
+}
+
+bool check_text(FILE *out, const struct report *report) {
+    struct page page = {out, report, "", "", "", "", "", ""};
+    if (report->colour)
+        page =
+            (struct page){out, report, "\033[1m", "\033[31m", "\033[33m", "\033[32m", "\033[2m", "\033[0m"};
+    if (is_clean(report)) {
+        put_clean(&page);
+        return true;
+    }
+    if (report->verdicts->totals.processes)
+        put_opening(&page);
+    put_findings(&page);
+    put_running(&page);
+    if (report->outcome) {
+        put_suppressions(&page);
+        put_baseline(&page);
+        put_verdict(&page);
+    }
+    return true;
 }

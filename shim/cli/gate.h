@@ -21,6 +21,9 @@ struct gate {
 /* leak lost held left duplicate misuse budget none, separated by commas. False: `why` holds one sentence. */
 bool gate_fail_on(const char *list, unsigned *bits, char *why, size_t size);
 
+/* One word of that list as bits; false: there is no such word. */
+bool gate_kinds(const char *word, unsigned *bits);
+
 /* Sets suppressed_by, is_known and fails of every finding. */
 void gate_judge(struct gate *gate, struct finding *findings, size_t count);
 

@@ -189,8 +189,9 @@ static char *identity_of(const struct finding *finding) {
     size_t size = 0;
     FILE *out = opened && place ? open_memstream(&text, &size) : NULL;
     if (out) {
-        fprintf(out, "%s%s%s ", finding_word(finding->kind), finding->misuse ? ":" : "",
-                finding->misuse ? finding->misuse->word : "");
+        /* Whether a pointer was still found can differ from run to run. */
+        fprintf(out, "%s%s%s ", finding_is_leak(finding) ? "leak" : finding_word(finding->kind),
+                finding->misuse ? ":" : "", finding->misuse ? finding->misuse->word : "");
         if (finding->kind == FINDING_BUDGET)
             put_target(out, finding->target);
         /* Of a shutdown only whose it was says anything; its frames are the runtime's own. */

@@ -5,6 +5,7 @@
 #include "../settings.h"
 #include "commands.h"
 #include "options.h"
+#include "reports.h"
 
 enum { TEXT_COLUMN = 8, WIDTH = 92 };
 
@@ -12,6 +13,8 @@ void help_pqone(void) {
     puts("pqone runs a program that uses libpq, unchanged, on as few PostgreSQL connections as is correct.\n"
          "\n"
          "    pqone run [options] -- CMD...     run the program on shared connections, then print a summary\n"
+         "    pqone check [options] -- CMD...   watch the program, change nothing, fail where it leaks "
+         "connections\n"
          "    pqone report FILE|PID...          print the report of a process again, from its ledger\n"
          "\n"
          "    pqone COMMAND --help              the options of a command\n"
@@ -45,6 +48,16 @@ static void help_setting(const struct setting_row *row) {
     paragraph(text);
 }
 
+static void help_check_option(const struct check_option_row *row) {
+    char text[1024];
+    printf("    --%s%s    (", row->name, row->is_switch ? "[=0|1]" : " VALUE");
+    if (row->variable[0])
+        printf("PQONE_%s, ", row->variable);
+    printf("default %s)\n", row->default_text);
+    snprintf(text, sizeof text, "%s. Accepted: %s.", row->help, row->accepted);
+    paragraph(text);
+}
+
 void help_run(void) {
     puts(
         "pqone run [options] [--] CMD...\n"
@@ -65,6 +78,32 @@ void help_run(void) {
         "Settings, as options or in the environment:\n");
     for (size_t i = 0; i < setting_row_count; i++)
         help_setting(&setting_rows[i]);
+}
+
+void help_check(void) {
+    puts(
+        "pqone check [options] [--] CMD...\n"
+        "\n"
+        "Runs CMD with libpqone.so preloaded, which changes nothing and watches: connections that are never\n"
+        "finished, duplicates, misuse of libpq, in CMD and its children. The report comes on standard "
+        "error.\n"
+        "The exit status is CMD's when that is not 0 (128+n for a signal); else 23 when a finding fails the\n"
+        "check; 125: pqone could not watch, 126: CMD cannot be executed, 127: CMD was not found.\n"
+        "\n"
+        "    --quiet\n"
+        "        no report on standard error but one line when the check fails\n"
+        "    --report FORMAT[=FILE]    (PQONE_REPORT, default text)");
+    char words[128], text[256];
+    snprintf(text, sizeof text, "%s; without FILE on standard error; may be given several times",
+             report_format_words(words, sizeof words));
+    paragraph(text);
+    for (size_t i = 0; i < check_option_row_count; i++)
+        help_check_option(&check_option_rows[i]);
+    puts(
+        "    --help, --version\n\nSettings, as options or in the environment; the mode is always observe:\n");
+    for (size_t i = 0; i < setting_row_count; i++)
+        if (strcmp(setting_rows[i].name, "MODE") != 0)
+            help_setting(&setting_rows[i]);
 }
 
 void help_report(void) {

@@ -1,4 +1,4 @@
-/* options.c: the command lines of `pqone run` and `pqone report`. */
+/* options.c: the command lines of `pqone run`, `pqone check` and `pqone report`. */
 #include "options.h"
 
 #include <ctype.h>
@@ -94,39 +94,71 @@ static bool accept_report(const char *text, struct options *into, char *why, siz
     return true;
 }
 
-static bool flag(const char *name, size_t length, bool with_settings, struct options *into) {
+/* `report` has none of the settings, and only `check` has what judges. */
+enum command { COMMAND_RUN, COMMAND_CHECK, COMMAND_REPORT };
+
+static bool flag(const char *name, size_t length, enum command command, struct options *into) {
     if (length == 4 && memcmp(name, "help", 4) == 0)
         into->help = true;
     else if (length == 7 && memcmp(name, "version", 7) == 0)
         into->version = true;
-    else if (with_settings && length == 5 && memcmp(name, "quiet", 5) == 0)
+    else if (command != COMMAND_REPORT && length == 5 && memcmp(name, "quiet", 5) == 0)
         into->quiet = true;
     else
         return false;
     return true;
 }
 
+/* What an option's name means; exactly one of these, or it does not exist. */
+struct meaning {
+    const struct option_row *setting;
+    int check; /* row of check_options.def, -1: none */
+    bool report;
+};
+
+static struct meaning meaning_of(const char *option, size_t length, enum command command) {
+    struct meaning meaning = {NULL, -1, length == 6 && memcmp(option, "report", 6) == 0};
+    if (command != COMMAND_REPORT)
+        meaning.setting = find_setting(option, length);
+    if (command == COMMAND_CHECK)
+        meaning.check = check_option_named(option, length);
+    return meaning;
+}
+
+static bool is_switch(const struct meaning *meaning) {
+    return meaning->check >= 0 ? check_option_rows[meaning->check].is_switch
+                               : meaning->setting && strcmp(meaning->setting->type, "FLAG") == 0;
+}
+
+static bool accept(const struct meaning *meaning, const char *value, struct options *into, char *why,
+                   size_t size) {
+    if (meaning->report)
+        return accept_report(value, into, why, size);
+    if (meaning->check >= 0)
+        return check_option_accept(meaning->check, value, &into->check, why, size);
+    return accept_setting(meaning->setting->name, value, into, why, size);
+}
+
 /* One option at *arguments, which is moved past its value. */
-static bool parse_option(char ***arguments, bool with_settings, struct options *into, char *why,
+static bool parse_option(char ***arguments, enum command command, struct options *into, char *why,
                          size_t size) {
     const char *option = **arguments + 2;
     const char *equals = strchr(option, '=');
     size_t length = equals ? (size_t)(equals - option) : strlen(option);
-    if (flag(option, length, with_settings, into)) {
+    if (flag(option, length, command, into)) {
         if (!equals)
             return true;
         snprintf(why, size, "--%.*s takes no value", (int)length, option);
         return false;
     }
-    const struct option_row *row = with_settings ? find_setting(option, length) : NULL;
-    bool report = length == 6 && memcmp(option, "report", 6) == 0;
-    if (!row && !report) {
+    struct meaning meaning = meaning_of(option, length, command);
+    if (!meaning.setting && meaning.check < 0 && !meaning.report) {
         snprintf(why, size, "there is no option --%.*s; see --help", length > 60 ? 60 : (int)length, option);
         return false;
     }
     const char *value = equals ? equals + 1 : NULL;
     /* --disable program: the word behind a switch is never its value. */
-    if (!value && row && strcmp(row->type, "FLAG") == 0)
+    if (!value && is_switch(&meaning))
         value = "1";
     else if (!value && (*arguments)[1])
         value = *++*arguments;
@@ -134,10 +166,10 @@ static bool parse_option(char ***arguments, bool with_settings, struct options *
         snprintf(why, size, "--%.*s needs a value", (int)length, option);
         return false;
     }
-    return report ? accept_report(value, into, why, size) : accept_setting(row->name, value, into, why, size);
+    return accept(&meaning, value, into, why, size);
 }
 
-static bool parse(char **arguments, bool with_settings, struct options *into, char *why, size_t size) {
+static bool parse(char **arguments, enum command command, struct options *into, char *why, size_t size) {
     for (; *arguments; arguments++) {
         const char *word = *arguments;
         if (strcmp(word, "--") == 0) {
@@ -154,7 +186,7 @@ static bool parse(char **arguments, bool with_settings, struct options *into, ch
             snprintf(why, size, "there is no option %.60s; see --help", word);
             return false;
         }
-        if (!parse_option(&arguments, with_settings, into, why, size))
+        if (!parse_option(&arguments, command, into, why, size))
             return false;
         if (into->help || into->version)
             return true;
@@ -163,24 +195,63 @@ static bool parse(char **arguments, bool with_settings, struct options *into, ch
     return true;
 }
 
-bool options_run(char **arguments, struct options *into, char *why, size_t size) {
-    memset(into, 0, sizeof *into);
-    settings_from_environment(&into->settings);
+/* The variable is only the default for the option, so that one command line can narrow it. */
+static void report_from_environment(struct options *into, char *why, size_t size) {
     const char *report = getenv("PQONE_REPORT");
-    if (!parse(arguments, true, into, why, size))
-        return false;
-    /* The variable is only the default for the option, so that one command line can narrow it. */
     if (report && *report && into->report_count == 0 && !accept_report(report, into, why, size)) {
         say("PQONE_REPORT is not used: %s", why);
         into->report_count = 0;
     }
+}
+
+bool options_run(char **arguments, struct options *into, char *why, size_t size) {
+    memset(into, 0, sizeof *into);
+    settings_from_environment(&into->settings);
+    if (!parse(arguments, COMMAND_RUN, into, why, size))
+        return false;
+    report_from_environment(into, why, size);
+    return true;
+}
+
+/* Only watching tells what the program does by itself. */
+static bool observe(struct options *into, enum mode environment, char *why, size_t size) {
+    enum mode asked = into->settings.mode;
+    if (asked == MODE_OBSERVE || asked == MODE_OFF || into->help || into->version)
+        return true;
+    if (asked != environment) {
+        snprintf(why, size, "check changes nothing, it only watches: --mode %s is for pqone run",
+                 setting_mode_word(asked));
+        return false;
+    }
+    const char *variable = getenv("PQONE_MODE");
+    if (variable && strcmp(variable, setting_mode_word(asked)) == 0 && !into->quiet)
+        say("PQONE_MODE=%s is set aside: check only watches (observe)", variable);
+    return accept_setting("MODE", "observe", into, why, size);
+}
+
+bool options_check(char **arguments, struct options *into, char *why, size_t size) {
+    memset(into, 0, sizeof *into);
+    settings_from_environment(&into->settings);
+    enum mode environment = into->settings.mode;
+    if (!check_options_begin(&into->check, why, size) || !parse(arguments, COMMAND_CHECK, into, why, size) ||
+        !check_options_end(&into->check, why, size) || !observe(into, environment, why, size))
+        return false;
+    report_from_environment(into, why, size);
     return true;
 }
 
 bool options_report(char **arguments, struct options *into, char *why, size_t size) {
     memset(into, 0, sizeof *into);
     settings_from_environment(&into->settings);
-    return parse(arguments, false, into, why, size);
+    return parse(arguments, COMMAND_REPORT, into, why, size);
+}
+
+void options_keep_files_only(struct options *options) {
+    size_t kept = 0;
+    for (size_t i = 0; i < options->report_count; i++)
+        if (options->reports[i].file)
+            options->reports[kept++] = options->reports[i];
+    options->report_count = kept;
 }
 
 void options_release(struct options *options) {

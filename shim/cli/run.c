@@ -16,15 +16,6 @@ static int refuse(const char *why) {
     return EXIT_PQONE;
 }
 
-/* --quiet silences what would go to standard error, not a report that was asked for in a file. */
-static void keep_files_only(struct options *options) {
-    size_t kept = 0;
-    for (size_t i = 0; i < options->report_count; i++)
-        if (options->reports[i].file)
-            options->reports[kept++] = options->reports[i];
-    options->report_count = kept;
-}
-
 /* `warned`: that the program is out of reach, which is why nothing will have been watched, has been said. */
 static void summarise(struct launch *launch, bool warned) {
     struct options *options = &launch->options;
@@ -32,7 +23,7 @@ static void summarise(struct launch *launch, bool warned) {
     if (!launch->directory[0])
         return;
     if (options->quiet) {
-        keep_files_only(options);
+        options_keep_files_only(options);
         if (options->report_count == 0)
             return;
     }

@@ -124,7 +124,7 @@ bad "a report that cannot be written" 'report /nonexistent/x cannot be written' 
 check "... and the program is not started" [ ! -e started ]
 bad "a report over a directory" 'Is a directory' run --report "json=$scratch" -- touch started
 bad "an unknown command" 'no command frobnicate' frobnicate
-bad "a command of a later version" 'check: not in this version' check -- true
+bad "a command of a later version" 'ps: not in this version' ps
 bad "report without files" 'of what' report
 bad "report of a missing file" 'cannot be read' report /nonexistent.ledger
 bad "report of a pid without ledger" 'holds no ledger of process 1 ' report 1
