@@ -118,7 +118,7 @@ bad "a bad mode" 'MODE.*bogus|bogus.*MODE' run --mode bogus -- true
 bad "a bad number" 'MAX_CONNECTIONS' run --max-connections=-3 -- true
 bad "an option without its value" 'log needs a value' run --log
 bad "a value for a flag" 'quiet takes no value' run --quiet=yes -- true
-bad "an unknown report format" 'no such format' run --report junit -- true
+bad "an unknown report format" 'no such format' run --report bunting -- true
 bad "a report without a file name" 'empty' run --report json= -- true
 bad "a report that cannot be written" 'report /nonexistent/x cannot be written' run --report json=/nonexistent/x -- touch started
 check "... and the program is not started" [ ! -e started ]
