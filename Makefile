@@ -62,6 +62,9 @@ $(B)/engine.a: $(engine)
 	@rm -f $@
 	ar rcs $@ $^
 
+# The page's style and scripts are put into the launcher as they are.
+$(B)/shim/cli/report_html.o: $(wildcard shim/cli/page/*)
+
 $(B)/pqone: $(cli) $(B)/engine.a
 	$(link) -o $@ $^ -ldw -lelf -ljansson -liberty -ldl
 

@@ -11,6 +11,7 @@
 
 #include "check_text.h"
 #include "report_github.h"
+#include "report_html.h"
 #include "report_json.h"
 #include "report_junit.h"
 #include "report_sarif.h"
@@ -32,6 +33,7 @@ static const struct report_format formats[] = {
     {"junit", report_junit, true},   //
     {"sarif", report_sarif, true},   //
     {"github", report_github, true}, //
+    {"html", report_html, true},     //
 };
 enum { FORMATS = sizeof formats / sizeof *formats };
 

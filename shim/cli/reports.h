@@ -39,6 +39,7 @@ struct report {
     const struct verdicts *verdicts; /* NULL: nobody judged (`pqone run`) */
     const struct outcome *outcome;   /* NULL: nothing was at stake (`pqone run`, `pqone report`) */
     bool colour;
+    uint64_t budget; /* --budget: handles alive at once per target; 0: none */
 };
 
 struct report_format {
