@@ -26,7 +26,7 @@ plain := $(addprefix $(B)/programs/plain/,never forget static whole)
 fakes := $(patsubst tests/fake/%.c,$(B)/fake/%,$(wildcard tests/fake/call*.c)) $(B)/fake/libpq.so.5 \
 	$(B)/fake/future/libpq.so.5
 demo := $(addprefix $(B)/demo/,host pages sampler)
-scripts := $(addprefix $(B)/scripts/,probe.so stubborn.so)
+scripts := $(addprefix $(B)/scripts/,probe.so stubborn.so embed)
 bench := $(addprefix $(B)/bench/,client singleton starts)
 sources = $(shell find shim tests demo -name '*.[ch]')
 
@@ -106,6 +106,9 @@ $(B)/scripts/probe.so: $(B)/tests/scripts/probe.o $(B)/engine.a
 	@mkdir -p $(@D)
 	$(link) -shared -Wl,--exclude-libs,ALL -o $@ $^ -ldl
 
+$(B)/scripts/embed: $(B)/tests/scripts/embed.o
+	@mkdir -p $(@D)
+	$(link) -o $@ $^ -ldl
 $(B)/scripts/stubborn.so: $(B)/tests/scripts/stubborn.o
 	@mkdir -p $(@D)
 	$(link) -shared -o $@ $^ -lpq

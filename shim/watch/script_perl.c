@@ -1,5 +1,5 @@
 /*
- * script_perl.c: the callers of a perl with threads (as distributions build it), 5.36.
+ * script_perl.c: the callers of a perl with threads (as distributions build it), 5.28 to 5.40.
  *
  * To run `caller` would push on the stack of a C function that keeps pointers into it, so the contexts are
  * read where they lie. They are what perl's extensions are compiled against, and do not move within a 5.x
@@ -17,7 +17,9 @@ struct layout {
     unsigned short next_state; /* opcode of the ops that are COPs; the next one is its sibling */
 };
 static const struct layout layouts[] = {
-    {36, 208, 36, 48, 16, 72, 195},
+    {28, 224, 36, 48, 16, 64, 195}, {30, 224, 36, 48, 16, 64, 195}, {32, 224, 36, 48, 16, 72, 195},
+    {34, 208, 36, 48, 16, 72, 195}, {36, 208, 36, 48, 16, 72, 195}, {38, 208, 36, 48, 16, 72, 198},
+    {40, 208, 36, 48, 16, 72, 198},
 };
 enum { CONTEXT_SUB = 9, CONTEXT_EVAL = 11, CONTEXT_MASK = 15, OP_TYPE = 32, OP_TYPE_MASK = 0x1ff };
 enum { BODY = 0, SUB_GLOB = 56, SUB_FLAGS = 92, SUB_IS_NAMED = 0x8000, NAME_LENGTH = 4, NAME_TEXT = 8 };

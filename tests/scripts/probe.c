@@ -6,11 +6,13 @@
  * for ctypes: threads that the interpreter never saw, and a lock that it waits for.
  */
 #include <errno.h>
+#include <execinfo.h>
 #include <fcntl.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -26,8 +28,10 @@ pid_t getppid(void) {
     int error = errno;
     const char *path = getenv("PROBE_OUT");
     int file = path ? open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600) : -1;
+    void *native[FRAMES];
+    int count = backtrace(native, FRAMES);
     errno = 77;
-    script_stack(script_loaded(), NULL, 0, FRAMES, &text, &script);
+    script_stack(script_loaded(), native, count, FRAMES, &text, &script);
     bool is_kept = errno == 77, is_running = script_is_running();
     int length = snprintf(line, sizeof line, "= %s %s%s\n", words[script.language],
                           is_running ? "running" : "idle", is_kept ? "" : " errno was touched");
@@ -43,6 +47,11 @@ pid_t getppid(void) {
 int usleep(useconds_t microseconds) {
     const struct timespec time = {microseconds / 1000000, microseconds % 1000000 * 1000L};
     return microseconds == 0 ? (int)getppid() : nanosleep(&time, NULL);
+}
+
+/* libuv's pool makes Node's temporary directories. */
+char *mkdtemp(char *path) {
+    return mkdir(path, 0700) == 0 && getppid() == NOT_A_PID ? path : NULL;
 }
 
 static void *ask(void *unused) {
