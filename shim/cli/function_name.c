@@ -18,6 +18,21 @@ static void drop_clones(char *name) {
         *clone = '\0';
 }
 
+/* What a programmer writes as std::string. Shorter, so it fits in place. */
+static void say_string(char *name) {
+    static const char *const words[] = {
+        "std::__cxx11::basic_string<char, std::char_traits<char>, std::allocator<char> >",
+        "std::basic_string<char, std::char_traits<char>, std::allocator<char> >"};
+    static const char string[] = "std::string";
+    for (size_t i = 0; i < sizeof words / sizeof *words; i++)
+        for (char *at; (at = strstr(name, words[i]));) {
+            char *rest = at + strlen(words[i]);
+            rest += rest[0] == ' ' && rest[1] == '>';
+            memcpy(at, string, strlen(string));
+            memmove(at + strlen(string), rest, strlen(rest) + 1);
+        }
+}
+
 char *function_name_demangled(const char *mangled) {
     if (strnlen(mangled, NAME_MAX_LENGTH) == NAME_MAX_LENGTH)
         return NULL;
@@ -25,8 +40,10 @@ char *function_name_demangled(const char *mangled) {
     char *name = rust_demangle(mangled, DMGL_NO_OPTS);
     if (!name && mangled[0] == '_')
         name = cplus_demangle_v3(mangled, DMGL_NO_OPTS);
-    if (name)
+    if (name) {
         drop_clones(name);
+        say_string(name);
+    }
     return name;
 }
 

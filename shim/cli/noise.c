@@ -54,10 +54,32 @@ static const char *base_name(const char *path) {
     return slash ? slash + 1 : path;
 }
 
+/* "python3.11" is python's, "python-shop" is not. */
+static bool is_module_of(const struct interpreter *interpreter, const char *module) {
+    for (const char *const *name = interpreter->modules; *name; name++) {
+        size_t length = strlen(*name);
+        if (strncmp(module, *name, length) == 0 && strchr("0123456789.", module[length]))
+            return true;
+    }
+    return false;
+}
+
+bool noise_is_interpreter(const char *path) {
+    for (size_t i = 0; i < sizeof interpreters / sizeof *interpreters; i++)
+        if (is_module_of(&interpreters[i], base_name(path)))
+            return true;
+    return false;
+}
+
+bool noise_is_runtime_file(const char *path) {
+    static const char *const names[] = {"libc.",     "libc-",       "ld-linux", "ld-2",
+                                        "ld-musl",   "libpthread.", "libffi.",  "libstdc++.",
+                                        "libgcc_s.", "libasan.",    "libtsan.", NULL};
+    return starts(base_name(path), names);
+}
+
 /* What stands below main or a thread's function, or between exit() and a destructor. */
 static bool is_runtime(const struct frame *frame) {
-    static const char *const modules[] = {"libc.",       "libc-",   "ld-linux", "ld-2",     "ld-musl",
-                                          "libpthread.", "libffi.", "libasan.", "libtsan.", NULL};
     static const char *const functions[] = {"_start",
                                             "__libc_start_main",
                                             "__libc_start_call_main",
@@ -77,9 +99,9 @@ static bool is_runtime(const struct frame *frame) {
                                             "ffi_call_unix64",
                                             "ffi_call_SYSV",
                                             NULL};
-    static const char *const inner[] = {"std::__invoke",  "std::thread::", "std::_Function_handler",
-                                        "std::function<", "__gnu_cxx::",   NULL};
-    return starts(base_name(frame->module), modules) || is_one_of(frame->function, functions) ||
+    /* What a library of templates puts between a program's lines, and Rust below its main. */
+    static const char *const inner[] = {"std::", "__gnu_cxx::", "core::ops::", NULL};
+    return noise_is_runtime_file(frame->module) || is_one_of(frame->function, functions) ||
            starts(frame->function, inner);
 }
 
@@ -104,16 +126,6 @@ static bool is_wrapper(const struct frame *frame) {
     return !frame->file[0] || starts(frame->file, beginnings) || contains(frame->file, files);
 }
 
-/* "python3.11" is python's, "python-shop" is not. */
-static bool is_module_of(const struct interpreter *interpreter, const char *module) {
-    for (const char *const *name = interpreter->modules; *name; name++) {
-        size_t length = strlen(*name);
-        if (strncmp(module, *name, length) == 0 && strchr("0123456789.", module[length]))
-            return true;
-    }
-    return false;
-}
-
 bool noise_is(const struct frame *frame, enum ledger_language language) {
     if (frame->script)
         return is_wrapper(frame);
@@ -121,9 +133,8 @@ bool noise_is(const struct frame *frame, enum ledger_language language) {
         return true;
     if (contains(frame->function, drivers))
         return false;
-    for (size_t i = 0; i < sizeof interpreters / sizeof *interpreters; i++)
-        if (is_module_of(&interpreters[i], base_name(frame->module)))
-            return true;
+    if (noise_is_interpreter(frame->module))
+        return true;
     if (language == LEDGER_LIBUV_POOL)
         language = LEDGER_JAVASCRIPT;
     if (language == LEDGER_NATIVE || language >= sizeof interpreters / sizeof *interpreters)

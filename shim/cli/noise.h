@@ -9,6 +9,10 @@
  * recognised only if `language` says that the script's own frames are there to be read instead. */
 bool noise_is(const struct frame *frame, enum ledger_language language);
 
+/* Is a file the C or C++ library, the loader or libffi? An interpreter or part of one? By their names. */
+bool noise_is_runtime_file(const char *path);
+bool noise_is_interpreter(const char *path);
+
 /* Does a script of that path belong to an installed library, and not to the program? */
 bool noise_is_library(const char *path);
 

@@ -8,6 +8,8 @@
 
 #include "function_name.h"
 
+enum { DEPTH_MAX = 64, ENTRIES_MAX = 8 << 20 };
+
 /* A unit whose functions were put into a .dwo file: that file's unit, or the same one again if it is not
  * there any more. */
 static Dwarf_Die with_functions(Dwarf_Die *unit) {
@@ -57,41 +59,72 @@ static void find_line(Dwarf_Die *unit, Dwarf_Addr address, struct symbol *into) 
     into->line = number;
 }
 
-static bool is_function(Dwarf_Die *scope) {
-    int tag = dwarf_tag(scope);
+static bool is_function(Dwarf_Die *entry) {
+    int tag = dwarf_tag(entry);
     return tag == DW_TAG_subprogram || tag == DW_TAG_inlined_subroutine || tag == DW_TAG_entry_point;
 }
 
-/* The scopes as they are nested in the machine's code. dwarf_getscopes() alone goes from an inlined function
- * to where its source stands. */
-static int nested_scopes(Dwarf_Die *unit, Dwarf_Addr address, Dwarf_Die **scopes) {
-    Dwarf_Die *lexical = NULL;
-    int count = dwarf_getscopes(unit, address, &lexical);
-    *scopes = NULL;
-    if (count > 0)
-        count = dwarf_getscopes_die(&lexical[0], scopes);
-    free(lexical);
-    return count;
+/* What may hold functions: with addresses of its own, which must match, or without any. */
+static bool may_hold(Dwarf_Die *entry, Dwarf_Addr address) {
+    switch (dwarf_tag(entry)) {
+    case DW_TAG_subprogram:
+    case DW_TAG_inlined_subroutine:
+    case DW_TAG_entry_point:
+    case DW_TAG_lexical_block:
+    case DW_TAG_try_block:
+    case DW_TAG_catch_block:
+    case DW_TAG_with_stmt:
+        return dwarf_haspc(entry, address) > 0;
+    case DW_TAG_namespace:
+    case DW_TAG_module:
+    case DW_TAG_class_type:
+    case DW_TAG_structure_type:
+        return true;
+    }
+    return false;
+}
+
+struct path {
+    Dwarf_Die functions[DEPTH_MAX]; /* outermost first */
+    size_t count;
+    unsigned left; /* entries that may still be looked at: a damaged file can go in a circle */
+};
+
+/* Walks by itself, since dwarf_getscopes() loses what link-time optimisation inlined from one unit into
+ * another. */
+static bool find_functions(Dwarf_Die *parent, Dwarf_Addr address, unsigned depth, struct path *path) {
+    Dwarf_Die entry;
+    if (depth == DEPTH_MAX || dwarf_child(parent, &entry) != 0)
+        return false;
+    do {
+        if (!may_hold(&entry, address))
+            continue;
+        bool function = is_function(&entry);
+        if (function && path->count < DEPTH_MAX)
+            path->functions[path->count++] = entry;
+        if (find_functions(&entry, address, depth + 1, path) || function)
+            return true;
+    } while (path->left && path->left-- && dwarf_siblingof(&entry, &entry) == 0);
+    return false;
 }
 
 size_t scopes_at(Dwarf_Die *unit, Dwarf_Addr address, const char *symbol, struct symbol *into, size_t room) {
-    Dwarf_Die full = with_functions(unit), *scopes;
+    Dwarf_Die full = with_functions(unit);
+    struct path path = {.count = 0, .left = ENTRIES_MAX};
     struct symbol *next = into;
     memset(into, 0, room * sizeof *into);
     find_line(unit, address, next);
-    int count = nested_scopes(&full, address, &scopes);
-    for (int i = 0; i < count && next < into + room; i++) {
-        if (!is_function(&scopes[i]))
-            continue;
-        next->inlined = dwarf_tag(&scopes[i]) == DW_TAG_inlined_subroutine;
-        next->function = function_name_of(&scopes[i], &full, next->inlined ? NULL : symbol);
+    find_functions(&full, address, 0, &path);
+    while (path.count && next < into + room) {
+        Dwarf_Die *function = &path.functions[--path.count];
+        next->inlined = dwarf_tag(function) == DW_TAG_inlined_subroutine;
+        next->function = function_name_of(function, &full, next->inlined ? NULL : symbol);
         next++;
         if (!next[-1].inlined)
             break;
         if (next < into + room)
-            find_call(&scopes[i], &full, next);
+            find_call(function, &full, next);
     }
-    free(scopes);
     /* A line without a function around it: code in assembler. */
     if (next < into + room && next->line)
         next++;

@@ -10,10 +10,16 @@
 #include <unistd.h>
 
 #include "function_name.h"
+#include "noise.h"
 #include "say.h"
 #include "scopes.h"
 
-enum { ANSWERS = 256, INLINED_MAX = 24, DOWNLOADS_SECONDS = 20 };
+enum { ANSWERS = 256, INLINED_MAX = 24, DOWNLOADS_SECONDS = 10 };
+
+/* Seconds, where the user did not say otherwise: until a server has sent something worth it, and for a file.
+ */
+#define DOWNLOAD_STALLED "4"
+#define DOWNLOAD_MAX "20"
 
 /* An address that was asked for, in its object's table. */
 struct answer {
@@ -107,21 +113,40 @@ static bool same_build(const struct object *object, const struct stat *status) {
     return memcmp(bits, object->build_id, (size_t)length) == 0;
 }
 
-/* Looks for debug information as libdw does: by link, by build-id, and at last by asking servers. Each may
- * keep us for its own time limit, so when all together took too long, no more are asked. */
+/* libdw asks no servers while the variable is not there. */
+static int find_without_servers(Dwfl_Module *module, void **data, const char *name, Dwarf_Addr base,
+                                const char *file, const char *link, GElf_Word checksum, char **found) {
+    const char *set = getenv("DEBUGINFOD_URLS");
+    char *servers = set ? strdup(set) : NULL;
+    unsetenv("DEBUGINFOD_URLS");
+    int result = dwfl_standard_find_debuginfo(module, data, name, base, file, link, checksum, found);
+    if (servers)
+        setenv("DEBUGINFOD_URLS", servers, 1);
+    free(servers);
+    return result;
+}
+
+/* Looks for debug information as libdw does: by link, by build-id, and at last by asking servers, but not for
+ * what is folded anyway. They may keep us for so long and no longer. */
 static int find_debug_file(Dwfl_Module *module, void **data, const char *name, Dwarf_Addr base,
                            const char *file, const char *link, GElf_Word checksum, char **found) {
     static double spent;
     struct timespec begin, end;
+    const char *servers = getenv("DEBUGINFOD_URLS");
+    if (!servers || !*servers || !file || noise_is_runtime_file(file) || noise_is_interpreter(file))
+        return find_without_servers(module, data, name, base, file, link, checksum, found);
+    setenv("DEBUGINFOD_TIMEOUT", DOWNLOAD_STALLED, 0);
+    setenv("DEBUGINFOD_MAXTIME", DOWNLOAD_MAX, 0);
+    setenv("DEBUGINFOD_RETRY_LIMIT", "0", 0);
     clock_gettime(CLOCK_MONOTONIC, &begin);
     int result = dwfl_standard_find_debuginfo(module, data, name, base, file, link, checksum, found);
     clock_gettime(CLOCK_MONOTONIC, &end);
     spent += (double)(end.tv_sec - begin.tv_sec) + (double)(end.tv_nsec - begin.tv_nsec) / 1e9;
-    const char *servers = getenv("DEBUGINFOD_URLS");
-    if (spent > DOWNLOADS_SECONDS && servers && *servers) {
+    if (spent > DOWNLOADS_SECONDS) {
         unsetenv("DEBUGINFOD_URLS");
-        say("no more debug information is fetched from DEBUGINFOD_URLS: it took %.0f seconds so far. Some "
-            "places have no line",
+        say("the servers in DEBUGINFOD_URLS took %.0f seconds and are not asked any more: some places have "
+            "no "
+            "line",
             spent);
     }
     return result;
