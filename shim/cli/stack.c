@@ -48,9 +48,16 @@ static void drop_detours(char *path) {
     *out = '\0';
 }
 
+/* "src/db.c" for a path below the directory, else NULL. */
+static char *below(const char *directory, char *path) {
+    size_t length = strlen(directory);
+    bool is_below = length > 1 && strncmp(path, directory, length) == 0 && path[length] == '/';
+    return is_below && path[length + 1] ? path + length + 1 : NULL;
+}
+
 /* A source path as a person in the current directory would give it. To be freed. */
 static char *shown_path(const char *path) {
-    static char here[PATH_MAX];
+    static char here[PATH_MAX], named[PATH_MAX];
     char *shown = strdup(path);
     if (!shown || path[0] != '/')
         return shown;
@@ -58,11 +65,17 @@ static char *shown_path(const char *path) {
     /* A ".." behind a symbolic link leads elsewhere than it looks. */
     if (strstr(path, "/../") && !same_file(path, shown) && access(path, F_OK) == 0)
         strcpy(shown, path);
-    if (!here[0] && !getcwd(here, sizeof here))
-        strcpy(here, "/");
-    size_t length = strlen(here);
-    if (length > 1 && strncmp(shown, here, length) == 0 && shown[length] == '/' && shown[length + 1])
-        memmove(shown, shown + length + 1, strlen(shown + length + 1) + 1);
+    if (!here[0]) {
+        /* Compilers write down the name that the shell has for a directory, links and all. */
+        const char *name = getenv("PWD");
+        if (!getcwd(here, sizeof here))
+            strcpy(here, "/");
+        if (name && strlen(name) < sizeof named && same_file(name, here))
+            strcpy(named, name);
+    }
+    const char *rest = below(here, shown) ? below(here, shown) : below(named, shown);
+    if (rest)
+        memmove(shown, rest, strlen(rest) + 1);
     return shown;
 }
 
