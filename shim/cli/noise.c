@@ -115,7 +115,7 @@ static bool is_wrapper(const struct frame *frame) {
                                         "/psycopg/waiting.py",
                                         "/psycopg/pq/",
                                         "/psycopg_pool/",
-                                        "/perl5/DBI.pm",
+                                        "/DBI.pm",
                                         "/DBD/Pg.pm",
                                         "/pg/connection.rb",
                                         "/pg.rb",

@@ -155,9 +155,11 @@ static bool add_native(struct stack *stack, struct symbols *symbols, const struc
 }
 
 /* What the process noted of the first frame, "function+0x1c (module)", came from the file that it had mapped:
- * better than nothing where the one on disk has no names, or is another one. */
-static bool use_noted(struct frame *frame, const char *noted) {
-    if (frame->function[0] || frame->line || !noted[0] || strncmp(noted, "0x", 2) == 0)
+ * better than nothing where the one on disk has no names, or is another one. Of a script's stack it may have
+ * noted the script's frame instead. */
+static bool use_noted(struct frame *frame, const char *noted, bool scripted) {
+    if (frame->function[0] || frame->line || !noted[0] || strncmp(noted, "0x", 2) == 0 ||
+        (scripted && !strstr(noted, "+0x")))
         return true;
     const char *plus = strstr(noted, "+0x"), *bracket = plus ? strstr(plus, " (") : NULL;
     if (plus && !bracket)
@@ -200,7 +202,7 @@ static bool gather(struct symbols *symbols, const struct ledger *ledger, const s
     for (uint32_t i = 0; i < site->depth; i++)
         if (!add_native(into, symbols, ledger, site->frames[i]))
             return false;
-    if (into->count > scripts && !use_noted(&into->frames[scripts], site->name))
+    if (into->count > scripts && !use_noted(&into->frames[scripts], site->name, scripts > 0))
         return false;
     if (site->language == LEDGER_LIBUV_POOL && !add_pool(into))
         return false;
