@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "function_name.h"
+#include "name_table.h"
 #include "noise.h"
 #include "say.h"
 #include "scopes.h"
@@ -45,6 +46,7 @@ struct object {
     Dwfl *dwfl;
     Dwfl_Module *module;
     bool replaced, gone;
+    struct name_table names;
     struct range *ranges;
     size_t range_count;
     bool ranges_read;
@@ -78,6 +80,7 @@ void symbols_free(struct symbols *symbols) {
                 after = answer->next;
                 answer_free(answer);
             }
+        name_table_release(&object->names);
         free(object->ranges);
         if (object->dwfl)
             dwfl_end(object->dwfl);
@@ -180,6 +183,8 @@ static void load(struct object *object) {
     object->replaced = !object->module || !same_build(object, &status);
     if (object->replaced)
         object->module = NULL;
+    else
+        name_table_read(&object->names, object->module);
 }
 
 static bool is_of(const struct object *object, const struct ledger_module *module) {
@@ -256,18 +261,6 @@ static Dwarf_Die *unit_in_ranges(struct object *object, Dwarf_Addr address) {
     return low && address < object->ranges[low - 1].end ? &object->ranges[low - 1].unit : NULL;
 }
 
-/* The name in the symbol table, if the address is surely inside what it names: a stripped library's nearest
- * name is often another function's. */
-static const char *table_name(struct object *object, Dwarf_Addr address, uint64_t *within) {
-    GElf_Off offset;
-    GElf_Sym symbol;
-    const char *name = dwfl_module_addrinfo(object->module, address, &offset, &symbol, NULL, NULL, NULL);
-    if (!name || offset >= symbol.st_size)
-        return NULL;
-    *within = offset;
-    return name;
-}
-
 /* A name of the symbol table without the version that a linker put there ("connect@@SHOP_2"). */
 static char *readable(const char *name) {
     char *text = function_name_demangled(name);
@@ -281,7 +274,7 @@ static void look_up(struct object *object, uint64_t offset, struct place_in_obje
     if (!dwfl_module_getelf(object->module, &load_bias))
         return;
     Dwarf_Addr address = offset + load_bias;
-    const char *name = table_name(object, address, &into->within);
+    const char *name = name_table_find(&object->names, address, &into->within);
     Dwarf_Die *unit = dwfl_module_addrdie(object->module, address, &bias);
     if (!unit && dwfl_module_getdwarf(object->module, &bias))
         unit = unit_in_ranges(object, address - bias);
