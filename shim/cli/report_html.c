@@ -264,10 +264,11 @@ static void put_scripts(const struct page *page) {
         timeline_write(out, page->timeline, page->budget);
         fputs("\n</script>\n", out);
     }
-    fprintf(out, "<script nonce=\"%s\">\n", page->nonce);
+    /* One block for all, because the browser has names such as `top` of its own outside of it. */
+    fprintf(out, "<script nonce=\"%s\">\n'use strict';\n{\n", page->nonce);
     for (size_t i = 0; i < (drawn ? sizeof parts / sizeof *parts : 1); i++)
         fputs(parts[i], out);
-    fputs("</script>\n", out);
+    fputs("}\n</script>\n", out);
 }
 
 /* Without --budget there is still the one of a finding, in a report that is made again. */

@@ -1,6 +1,4 @@
 // scene.js: what the timeline shows now: which handles, what time, which rows, and where that is on the canvas.
-'use strict';
-
 const source = document.getElementById('timeline-data');
 const stage = document.getElementById('stage');
 const data = source ? JSON.parse(source.textContent) : null;

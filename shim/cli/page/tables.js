@@ -1,7 +1,5 @@
 // tables.js: makes the report's tables sortable. Without it they are read as they were written.
 (() => {
-    'use strict';
-
     const key = cell => {
         const value = cell.dataset.value ?? cell.textContent.trim();
         const number = Number(value);
