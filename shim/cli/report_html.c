@@ -1,6 +1,7 @@
 /* report_html.c: the report as one page: what was found, the timeline, and the tables. */
 #include "report_html.h"
 
+#include <ctype.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
@@ -107,18 +108,17 @@ static void put_title(const struct page *page) {
 
 static void put_verdict(const struct page *page) {
     const struct verdicts *verdicts = page->verdicts;
-    const struct totals *totals = &verdicts->totals;
     const struct outcome *outcome = page->report->outcome;
-    uint64_t leaks = totals->lost + totals->held + totals->unknown;
     FILE *out = page->out;
-    fprintf(out, "<p class=\"verdict %s\">", verdicts->failing ? "bad" : outcome && !leaks ? "good" : "");
-    if (verdicts->failing)
-        fprintf(out, "%zu finding%s fail%s this check. ", verdicts->failing, plural(verdicts->failing),
-                verdicts->failing == 1 ? "s" : "");
-    else if (outcome)
-        fputs("Nothing fails this check. ", out);
-    if (outcome && outcome->why)
-        html_text(out, outcome->why);
+    if (!outcome)
+        return;
+    fprintf(out, "<p class=\"verdict %s\">", verdicts->failing ? "bad" : outcome->status == 0 ? "good" : "");
+    if (outcome->why && outcome->why[0]) {
+        html_textf(out, "%c%s", toupper((unsigned char)outcome->why[0]), outcome->why + 1);
+        fputs(outcome->why[strlen(outcome->why) - 1] == '.' ? "" : ".", out);
+    } else {
+        fputs(verdicts->failing ? "This check fails." : "Nothing fails this check.", out);
+    }
     fputs("</p>\n", out);
 }
 

@@ -16,15 +16,16 @@ const text = (string, px, py, colour, align = 'left', font = '11.5px system-ui, 
     pen.fillStyle = colour.css;
     pen.fillText(string, px, py);
 };
+// The end of a place says more than its beginning.
 const shortened = (string, space) => {
     if (pen.measureText(string).width <= space) return string;
     let low = 0, high = string.length;
     while (low < high) {
         const middle = (low + high + 1) >> 1;
-        if (pen.measureText(`${string.slice(0, middle)}…`).width <= space) low = middle;
+        if (pen.measureText(`…${string.slice(-middle)}`).width <= space) low = middle;
         else high = middle - 1;
     }
-    return `${string.slice(0, low)}…`;
+    return `…${string.slice(string.length - low)}`;
 };
 
 const drawAxis = () => {
@@ -205,15 +206,21 @@ const drawRows = () => {
     return bars;
 };
 
-// Rows thinner than a few pixels: straight into pixels, so that thousands cost nothing.
+// Rows thinner than a few pixels: how much of each pixel is alive and how much of it busy, for then many
+// handles share one, and a few busy ones must not make all of them look busy.
 const drawThin = () => {
     const left = Math.round(gutter * scale), wide = canvas.width - left, from = Math.round(top() * scale);
-    const high = Math.max(1, canvas.height - from), image = pen.getImageData(left, from, wide, high);
-    const pixels = new Uint32Array(image.data.buffer), right = Math.round((width - CAP) * scale) - left;
-    const column = time => Math.round((x(time) - gutter) * scale);
+    const high = Math.max(1, canvas.height - from), right = Math.round((width - CAP) * scale) - left;
+    const image = pen.getImageData(left, from, wide, high), pixels = new Uint32Array(image.data.buffer);
+    const alive = new Float32Array(wide * high), busy = new Float32Array(wide * high), rank = new Uint8Array(wide * high);
+    const column = time => Math.min(right, Math.max(0, (x(time) - gutter) * scale)), weight = Math.min(1, rows.height * scale);
     let bars = 0;
-    const fill = (begin, end, first, after, pixel) => {
-        for (let row = first; row < after; row++) pixels.fill(pixel, row * wide + begin, row * wide + end);
+
+    const cover = (into, begin, end, first, after) => {
+        const one = Math.floor(begin), last = Math.min(Math.floor(end), right - 1);
+        for (let row = first; row < after; row++)
+            for (let at = one; at <= last; at++)
+                into[row * wide + at] += weight * (Math.min(end, at + 1) - Math.max(begin, at));
     };
     const each = visit => eachRow((group, y) => {
         for (const handle of group.handles) {
@@ -223,20 +230,27 @@ const drawThin = () => {
         }
     });
     each((handle, first, after) => {
-        const begin = Math.max(0, column(handle.begin)), end = Math.min(right, Math.max(column(handle.end), begin + 1));
-        fill(begin, end, first, after, coat(handle).alive.pixel);
+        const begin = column(handle.begin), end = Math.max(column(handle.end), begin + 1);
+        cover(alive, begin, end, first, after);
+        for (let row = first; row < after; row++)
+            rank.fill(Math.min(rankOf(handle), colours.count), row * wide + Math.floor(begin), row * wide + Math.ceil(end));
+        const parts = handle.busy;
+        for (let i = Math.max(0, lanes.last(parts, view.begin) & ~1); i < parts.length && parts[i] <= view.end; i += 2)
+            cover(busy, column(parts[i]), column(parts[i + 1]), first, after);
         bars++;
     });
+    const channel = (pixel, shift) => pixel >>> shift & 255;
+    for (let i = 0; i < pixels.length; i++) {
+        if (!alive[i]) continue;
+        const a = Math.min(1, alive[i] + .15), b = Math.min(a, busy[i] ** .7), coatOf = inks.sites[rank[i]];
+        let pixel = 255 << 24;
+        for (let shift = 0; shift < 24; shift += 8)
+            pixel |= (1 - a) * channel(pixels[i], shift) + (a - b) * channel(coatOf.alive.pixel, shift) + b * channel(coatOf.busy.pixel, shift) << shift;
+        pixels[i] = pixel >>> 0;
+    }
     each((handle, first, after) => {
-        const { busy } = handle, pixel = coat(handle).busy.pixel;
-        for (let i = Math.max(0, lanes.last(busy, view.begin) & ~1); i < busy.length && busy[i] <= view.end; i += 2) {
-            const begin = Math.max(0, column(busy[i]));
-            fill(begin, Math.min(right, Math.max(column(busy[i + 1]), begin + 1)), first, after, pixel);
-        }
-    });
-    each((handle, first, after) => {
-        const colour = capInk(handle.outcome), end = Math.max(0, Math.min(right, column(handle.end)));
-        if (colour) fill(end, Math.min(wide, end + Math.round(6 * scale)), first, after, colour.pixel);
+        const colour = capInk(handle.outcome), end = Math.floor(column(handle.end));
+        for (let row = first; colour && row < after; row++) pixels.fill(colour.pixel, row * wide + end, row * wide + Math.min(wide, end + Math.round(7 * scale)));
     });
     pen.putImageData(image, left, from);
     return bars;

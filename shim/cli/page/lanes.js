@@ -63,25 +63,35 @@ const lanes = (() => {
         };
     };
 
-    // Gives each handle of one process (sorted by begin) a lane of its own, or, packed, the first lane that
-    // is free again. Returns how many lanes that took.
-    const place = (handles, packed) => {
-        if (!packed) {
-            handles.forEach((handle, i) => { handle.lane = i; });
-            return handles.length;
-        }
-        let used = 0;
+    // Gives each handle (sorted by begin) the first lane from `used` on that is free again by then.
+    const pack = (handles, used, gap) => {
         const taken = heap(handle => handle.end), free = heap(lane => lane);
         for (const handle of handles) {
-            while (taken.size && taken.first.end < handle.begin) free.push(taken.pop().lane);
+            while (taken.size && taken.first.end + gap < handle.begin) free.push(taken.pop().lane);
             handle.lane = free.size ? free.pop() : used++;
             taken.push(handle);
         }
         return used;
     };
 
+    // A lane for each handle of a process, or, when they are many, a band of lanes for each call site, the
+    // biggest first: a field of one colour can be read where a patchwork cannot. Returns how many lanes.
+    const place = (handles, bands, rank, gap) => {
+        if (!bands) {
+            handles.forEach((handle, i) => { handle.lane = i; });
+            return handles.length;
+        }
+        const sites = new Map();
+        for (const handle of handles) {
+            if (!sites.has(handle.site)) sites.set(handle.site, []);
+            sites.get(handle.site).push(handle);
+        }
+        const order = [...sites.keys()].sort((a, b) => rank(a) - rank(b));
+        return order.reduce((used, site) => pack(sites.get(site), used, gap), 0);
+    };
+
     // Groups by process; each has its handles, its lanes (arrays in time order) and how many there are.
-    const arrange = (handles, processes, packed) => {
+    const arrange = (handles, processes, bands, rank, gap) => {
         const groups = new Map();
         for (const handle of handles) {
             if (!groups.has(handle.process))
@@ -90,7 +100,7 @@ const lanes = (() => {
         }
         const list = [...groups.values()].sort((a, b) => a.info.begin - b.info.begin);
         for (const group of list) {
-            group.count = place(group.handles, packed);
+            group.count = place(group.handles, bands, rank, gap);
             group.lanes = Array.from({ length: group.count }, () => []);
             for (const handle of group.handles) group.lanes[handle.lane].push(handle);
         }

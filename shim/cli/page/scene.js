@@ -50,7 +50,7 @@ const matches = handle => {
 const choose = () => {
     shown = all.filter(matches);
     packed = shown.length > FEW;
-    groups = lanes.arrange(shown, data.processes, packed);
+    groups = lanes.arrange(shown, data.processes, packed, site => ranks[site] ?? Infinity, length / 400);
     curves = lanes.curves(shown, data.processes);
     if (chosen && !matches(chosen)) chosen = null;
     hovered = null;
