@@ -118,6 +118,8 @@ static int conclude(struct check *check) {
                    check->gate.suppressions);
     struct report report = {
         .list = &check->list, .symbols = check->symbols, .verdicts = &check->verdicts, .outcome = &outcome};
+    if (check->gate.budget != UINT64_MAX)
+        report.budget = check->gate.budget;
     bool quiet = options->quiet;
     if (quiet)
         options_keep_files_only(options);

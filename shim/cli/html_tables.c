@@ -51,8 +51,8 @@ static void put_frames(FILE *out, const struct stack *stack) {
         size_t noise = i;
         while (noise < stack->count && stack->frames[noise].noise)
             noise++;
-        if (noise > i + 1) {
-            fprintf(out, "<li class=\"fold\">%zu frames of runtimes and libraries</li>", noise - i);
+        if (noise > i) {
+            fprintf(out, "<li class=\"fold\">%zu frame%s more</li>", noise - i, noise - i == 1 ? "" : "s");
             i = noise;
             continue;
         }
@@ -146,8 +146,14 @@ static void put_finding(const struct html_tables *tables, const struct finding *
         fputs("</span>", out);
     }
     fputs("</td>", out);
-    put_text(out, finding->target);
-    fputs("<td>", out);
+    fputs("<td class=\"place\">", out);
+    html_text(out, finding->target);
+    if (tables->report->list->count > 1) {
+        const char *slash = strrchr(finding->program, '/');
+        html_textf(out, "%s%s[%d]", finding->target[0] ? ", in " : "in ",
+                   slash ? slash + 1 : finding->program, (int)finding->pid);
+    }
+    fputs("</td><td>", out);
     put_standing(out, finding);
     fputs("</td></tr>\n", out);
 }

@@ -88,7 +88,7 @@ const drawCounts = () => {
         pen.lineTo(width, at);
         pen.stroke();
         pen.setLineDash([]);
-        text(`budget ${data.budget}`, width - 6, at - 8, inks.lost, 'right', '600 11.5px system-ui, sans-serif');
+        text(`budget ${data.budget}${data.targets.length > 1 ? ' for each target' : ''}`, width - 6, at - 8, inks.lost, 'right', '600 11.5px system-ui, sans-serif');
         stage.dataset.budget = String(at - .5);
         taken = at;
     }
@@ -113,7 +113,7 @@ const drawEnd = (handle, right, y, high) => {
     const colour = capInk(handle.outcome);
     if (colour) {
         pen.fillStyle = colour.css;
-        pen.fillRect(right, y, 3, high);
+        pen.fillRect(right, y, high >= 8 ? 3 : 7, high);
         if (high >= 8) {
             pen.beginPath();
             pen.moveTo(right + 3, y + high / 2 - 4);

@@ -33,8 +33,20 @@ const fillCard = handle => {
     const title = element('h3', `Handle ${handle.number}`);
     title.append(element('span', handle.outcome.word, handle.outcome.bad ?? ''));
     const stack = element('ol');
-    for (const [frame, folded] of data.sites[handle.site]?.stack ?? [['an unknown place', 0]])
-        stack.append(element('li', frame, folded ? 'fold' : ''));
+    let folded = 0;
+    const unfold = () => {
+        if (folded) stack.append(element('li', folded === 1 ? '1 frame more' : `${folded} frames more`, 'fold'));
+        folded = 0;
+    };
+    for (const [frame, noise] of data.sites[handle.site]?.stack ?? [['an unknown place', 0]]) {
+        if (noise) {
+            folded++;
+            continue;
+        }
+        unfold();
+        stack.append(element('li', frame));
+    }
+    unfold();
     const list = element('dl');
     for (const [word, value] of facts(handle)) list.append(element('dt', word), element('dd', value));
     card.replaceChildren(title);
