@@ -102,7 +102,7 @@ static void put_standing(FILE *out, const struct finding *finding) {
     else if (finding->is_known)
         fputs("in the baseline", out);
     else
-        fputs("is said", out);
+        fputs("noted", out);
 }
 
 static void put_finding(const struct html_tables *tables, const struct finding *finding) {

@@ -223,7 +223,7 @@ static void put_stage(const struct page *page) {
     put_gaps(page);
     fputs(
         "<ul class=\"legend needs-script\" id=\"legend\" aria-label=\"Call sites\" hidden></ul>\n"
-        "<p class=\"hints needs-script\" hidden>Pale: the handle is alive. Dark: it is busy, inside an "
+        "<p class=\"hints needs-script\" hidden>Faint: the handle is alive. Strong: it is busy, inside an "
         "exchange or a transaction. A red or orange end was never finished. "
         "Drag in the counts to zoom in, drag the bars to move; click, then the wheel zooms, "
         "<kbd>+</kbd> <kbd>−</kbd> <kbd>←</kbd> <kbd>→</kbd> move, <kbd>↑</kbd> <kbd>↓</kbd> go from handle "

@@ -217,7 +217,7 @@ const showLegend = order => {
         button.type = 'button';
         button.dataset.site = String(site);
         button.append(element('i'), element('span', data.sites[site].name, 'code'), element('span', String(count), 'count'));
-        button.title = data.sites[site].name;
+        button.title = data.sites[site].stack.map(([frame]) => frame).join('\n');
         button.addEventListener('click', () => {
             filter.site = filter.site === site ? -1 : site;
             choose();
