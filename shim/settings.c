@@ -436,9 +436,35 @@ void settings_clear(struct settings *these) {
     memset(these, 0, sizeof *these);
 }
 
+/* NAME=VALUE, each with its NUL. */
+static char remembered[4096];
+static size_t remembered_size;
+
+void settings_remember(void) {
+    for (char **entry = environ; entry && *entry; entry++) {
+        size_t size = strlen(*entry) + 1;
+        if (strncmp(*entry, "PQONE_", 6) != 0 || size > sizeof remembered - remembered_size)
+            continue;
+        memcpy(remembered + remembered_size, *entry, size);
+        remembered_size += size;
+    }
+}
+
+/* What the environment says. Where the run's name has gone from it, so has the rest: then what it said at the
+ * start, or this process would leave its ledger where its launcher does not look. */
+static const char *variable_value(const char *variable) {
+    if (remembered_size == 0 || getenv("PQONE_RUN"))
+        return secure_getenv(variable);
+    size_t length = strlen(variable);
+    for (size_t at = 0; at < remembered_size; at += strlen(remembered + at) + 1)
+        if (strncmp(remembered + at, variable, length) == 0 && remembered[at + length] == '=')
+            return remembered + at + length + 1;
+    return NULL;
+}
+
 /* The name becomes part of a path (DIR/RUN.sock), so it holds nothing but plain letters. */
 static void read_run(struct settings *into) {
-    const char *run = secure_getenv("PQONE_RUN");
+    const char *run = variable_value("PQONE_RUN");
     size_t length = run ? strnlen(run, sizeof into->run) : 0;
     if (length == 0 || length >= sizeof into->run || run[0] == '.')
         return;
@@ -457,7 +483,7 @@ struct complaints {
 
 /* A misspelt setting would do nothing in silence. PQONE_REPORT is the launcher's, the rest is between us. */
 static void find_unknown(struct complaints *complaints) {
-    static const char *const others[] = {"REPORT=", "RUN=", "TEST_"};
+    static const char *const others[] = {"REPORT=", "RUN=", "SUPPRESSIONS=", "TEST_"};
     for (char **entry = environ; entry && *entry && complaints->unknown_count < UNKNOWN_NAMED; entry++) {
         if (strncmp(*entry, "PQONE_", 6) != 0)
             continue;
@@ -480,7 +506,7 @@ static void read_environment(struct settings *into, struct complaints *complaint
     for (size_t row = 0; row < setting_row_count; row++) {
         char variable[VARIABLE_SIZE];
         snprintf(variable, sizeof variable, "PQONE_%s", setting_rows[row].name);
-        const char *text = secure_getenv(variable);
+        const char *text = variable_value(variable);
         if (!text || !*text || read_row(row, text, into))
             continue;
         explain(row, text, complaints->why[complaints->count], sizeof complaints->why[0]);

@@ -45,6 +45,10 @@ struct settings {
 /* The process's settings; reads the environment the first time. Never NULL. */
 const struct settings *settings(void);
 
+/* Keeps PQONE_* as they are now, for a program under a launcher that clears its environment before its first
+ * use of libpq. Called once, when the shim is loaded. */
+void settings_remember(void);
+
 /* One row of the table, for --help and the like. */
 struct setting_row {
     const char *name, *default_text, *accepted, *help;

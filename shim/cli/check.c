@@ -177,6 +177,7 @@ int check_command(char **arguments) {
     } else if (!*options->rest) {
         say("check: which program? Usage: pqone check [options] -- CMD...");
     } else {
+        check.launch.checks = true;
         check.launch.silent = options->quiet && options->settings.log == LOG_TO_NONE;
         status = run(&check);
     }

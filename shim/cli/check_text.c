@@ -88,6 +88,11 @@ static void put_opening(const struct page *page) {
     fputc('\n', out);
 }
 
+/* What does not fail and is nobody's mistake, or was there before, is told in few lines. */
+static bool is_read_closely(const struct finding *finding) {
+    return finding->fails || (finding->kind < FINDING_BUDGET && !finding->is_known);
+}
+
 /* Frames that say nothing are one line together. */
 static void put_fold(const struct page *page, const struct stack *stack, size_t count) {
     bool scripted = stack->language != LEDGER_NATIVE && stack->language != LEDGER_LIBUV_POOL;
@@ -152,7 +157,7 @@ static void put_details(const struct page *page, const struct finding *finding) 
     fputc('\n', out);
     if (finding->statement[0])
         fprintf(out, "      its last statement: %s\n", finding->statement);
-    if (finding->advice[0] && (finding->fails || finding->kind < FINDING_BUDGET))
+    if (finding->advice[0] && is_read_closely(finding))
         fprintf(out, "      %swhat to do:%s %s\n", page->dim, page->plain, finding->advice);
 }
 
@@ -161,14 +166,15 @@ static void put_finding(const struct page *page, const struct finding *finding) 
     char text[1024];
     const struct frame *first = stack_first(&finding->opened);
     const char *colour = finding->fails ? page->red : page->yellow;
-    size_t most = finding->fails || finding->kind < FINDING_BUDGET ? FRAMES_SHOWN : FRAMES_OF_A_NOTE;
+    size_t most = is_read_closely(finding) ? FRAMES_SHOWN : FRAMES_OF_A_NOTE;
     fprintf(out, "    %s%" PRIu64 " %s%s", colour, finding->count, finding_word(finding->kind), page->plain);
     if (finding->misuse)
         fprintf(out, " (%s)", finding->misuse->word);
-    fprintf(out, ": %s", finding->says);
     if (finding->kind == FINDING_BUDGET)
-        fprintf(out, ": %s, where %" PRIu64 " %s allowed", finding->target, finding->budget,
-                finding->budget == 1 ? "is" : "are");
+        fprintf(out, ": handles alive at once for %s, where %" PRIu64 " %s allowed", finding->target,
+                finding->budget, finding->budget == 1 ? "is" : "are");
+    else
+        fprintf(out, ": %s", finding->says);
     fputs(finding->is_note ? " (a note)\n" : finding->is_known ? " (known)\n" : "\n", out);
     if (finding->kind != FINDING_BUDGET) {
         fprintf(out, "      opened at %s%s%s\n", page->bold, frame_text(first, text, sizeof text),

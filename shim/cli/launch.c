@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "../watch/place.h"
+#include "../watch/witness.h"
 #include "commands.h"
 #include "incarnation.h"
 #include "library.h"
@@ -16,6 +17,28 @@
 
 bool launch_is_off(const struct launch *launch) {
     return launch->options.settings.disable || launch->options.settings.mode == MODE_OFF;
+}
+
+static char *witness_path(const struct launch *launch, char *into, size_t size) {
+    snprintf(into, size, "%s/%s" WITNESS_SUFFIX, launch->directory, launch->id);
+    return into;
+}
+
+static bool make_witness(struct launch *launch, char *why, size_t size) {
+    char path[PATH_MAX + 128];
+    /* Our pid and start time are in the name: what lies there is nobody else's. */
+    unlink(witness_path(launch, path, sizeof path));
+    launch->witness = witness_make(path);
+    if (!launch->witness)
+        snprintf(why, size, "%s cannot be written: %s", launch->directory, strerror(errno));
+    return launch->witness != NULL;
+}
+
+/* Whoever has it mapped keeps it. */
+static void remove_witness(const struct launch *launch) {
+    char path[PATH_MAX + 128];
+    if (launch->witness)
+        unlink(witness_path(launch, path, sizeof path));
 }
 
 bool launch_find_place(struct launch *launch, char *why, size_t size) {
@@ -27,6 +50,10 @@ bool launch_find_place(struct launch *launch, char *why, size_t size) {
         return false;
     }
     ledger_files_prune(launch->directory);
+    if (launch->checks && !make_witness(launch, why, size)) {
+        launch->directory[0] = '\0';
+        return false;
+    }
     char problem[PATH_MAX + 256];
     launch->relay =
         log_relay_open(launch->directory, launch->id, &launch->options.settings, problem, sizeof problem);
@@ -58,11 +85,13 @@ static int start_failed(struct launch *launch) {
 int launch_run(struct launch *launch) {
     if (!set_environment(launch)) {
         log_relay_close(launch->relay);
+        remove_witness(launch);
         say("out of memory");
         return EXIT_PQONE;
     }
     if (!child_start(launch->options.rest, &launch->child)) {
         log_relay_close(launch->relay);
+        remove_witness(launch);
         return start_failed(launch);
     }
     /* libdw would fetch debug information over the network while the program waits for its log line. For the
@@ -75,6 +104,7 @@ int launch_run(struct launch *launch) {
     child_wait(&launch->child);
     launch->child_end = incarnation_clock();
     log_relay_close(launch->relay);
+    remove_witness(launch);
     child_signals_back();
     if (servers)
         setenv("DEBUGINFOD_URLS", servers, 1);

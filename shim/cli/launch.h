@@ -10,6 +10,8 @@
 #include "log_relay.h"
 #include "options.h"
 
+struct witness_page;
+
 /* What one run has in hand; `directory` is "" when there is no place for ledgers. */
 struct launch {
     struct options options;
@@ -17,6 +19,8 @@ struct launch {
     struct log_relay *relay;
     struct child child;
     int64_t child_end;
+    struct witness_page *witness; /* of a check, while there is a place; NULL else */
+    bool checks;                  /* `check`: what cannot be watched has to be known */
     bool silent; /* not one byte of ours on any stream, unless the program cannot be started */
 };
 
@@ -24,7 +28,8 @@ struct launch {
 bool launch_is_off(const struct launch *launch);
 
 /* Ledgers and log lines of every process of this run come to one directory, also of those whose
- * environment has lost XDG_RUNTIME_DIR. False: there is no such place, and `why` tells. */
+ * environment has lost XDG_RUNTIME_DIR. False: there is no such place, and `why` tells. A check needs room
+ * for its witness besides. */
 bool launch_find_place(struct launch *launch, char *why, size_t size);
 
 /* Runs the program of options.rest to its end, with its environment set for the shim. 0, or the exit status

@@ -10,6 +10,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "../watch/witness.h"
 #include "incarnation.h"
 #include "say.h"
 
@@ -20,7 +21,7 @@ struct named_file {
     char name[256];
     pid_t pid;
     uint64_t start;
-    bool is_socket;
+    bool is_launchers; /* its socket or its witness; else it is a ledger */
     time_t changed;
 };
 
@@ -33,8 +34,8 @@ static bool recognise(const char *name, struct named_file *into) {
     const char *rest;
     if (strlen(name) >= sizeof into->name || !incarnation_from_name(name, &into->pid, &into->start, &rest))
         return false;
-    into->is_socket = strcmp(rest, ".sock") == 0;
-    if (!into->is_socket && (*rest != '-' || !ends_with(rest, LEDGER_SUFFIX)))
+    into->is_launchers = strcmp(rest, ".sock") == 0 || strcmp(rest, WITNESS_SUFFIX) == 0;
+    if (!into->is_launchers && (*rest != '-' || !ends_with(rest, LEDGER_SUFFIX)))
         return false;
     strcpy(into->name, name);
     return true;
@@ -99,7 +100,7 @@ static void collect(const char *directory, const char *run, pid_t pid, struct le
     for (size_t i = 0; i < count; i++) {
         char path[4096], why[256];
         struct ledger ledger;
-        if (files[i].is_socket || (!run && files[i].pid != pid))
+        if (files[i].is_launchers || (!run && files[i].pid != pid))
             continue;
         snprintf(path, sizeof path, "%s/%s", directory, files[i].name);
         if (!ledger_read(path, &ledger, why, sizeof why)) {
@@ -162,7 +163,7 @@ void ledger_files_prune(const char *directory) {
             continue;
         snprintf(path, sizeof path, "%s/%s", directory, files[i].name);
         /* Left by a launcher that was killed: it removes its own at every other end. */
-        if (files[i].is_socket) {
+        if (files[i].is_launchers) {
             unlink(path);
             continue;
         }

@@ -26,7 +26,7 @@ struct outcome {
     const char *why;        /* one sentence, never NULL */
     const struct suppression_use *suppressions;
     size_t suppression_count;
-    bool has_baseline; /* --baseline was given: what is not known is new */
+    bool has_baseline;           /* --baseline was given: what is not known is new */
     const char *const *problems; /* what could not be watched, a sentence each */
     size_t problem_count;
     const char *baseline, *written_baseline; /* files, NULL: none */

@@ -1,7 +1,11 @@
 /* unwatched.c: what a check could not see. */
 #include "unwatched.h"
 
+#include <stdio.h>
 #include <string.h>
+
+#include "../watch/witness.h"
+#include "say.h"
 
 static void look_at(const struct ledger *ledger, bool fatal, struct problems *into) {
     const struct ledger_header *header = &ledger->header;
@@ -20,9 +24,58 @@ static void look_at(const struct ledger *ledger, bool fatal, struct problems *in
                     (int)header->pid, header->program);
 }
 
+static void tell(const struct witness_row *row, uint32_t kind, bool fatal, struct problems *into) {
+    char text[WITNESS_TEXT];
+    snprintf(text, sizeof text, "%.*s", (int)sizeof row->text - 1, row->text);
+    say_printable(text);
+    int pid = row->pid;
+    if (kind == WITNESS_ESCAPED)
+        problem_add(into, fatal,
+                    "process %d executed %s without pqone's variables in the environment (LD_PRELOAD, "
+                    "PQONE_RUN): what that did was not watched",
+                    pid, text);
+    else if (kind == WITNESS_PRIVILEGED)
+        problem_add(into, fatal,
+                    "process %d executed %s, whose privileges (setuid, setgid or capabilities) make the "
+                    "loader ignore LD_PRELOAD: what that did was not watched",
+                    pid, text);
+    else if (kind == WITNESS_OTHER_USER)
+        problem_add(into, fatal,
+                    "process %d executed %s as a user who cannot write into the ledgers' directory: what "
+                    "that did was not watched; run pqone as that user, or set PQONE_LEDGER_DIR",
+                    pid, text);
+    else
+        problem_add(into, fatal, "process %d could not write its ledger: %s", pid, text);
+}
+
+/* Equal ones of a loop are one sentence. */
+static bool was_told(const struct witness_page *page, uint32_t row, uint32_t kind) {
+    for (uint32_t i = 0; i < row; i++)
+        if (page->rows[i].kind == kind &&
+            strncmp(page->rows[i].text, page->rows[row].text, WITNESS_TEXT) == 0)
+            return true;
+    return false;
+}
+
+static void look_at_witness(const struct witness_page *page, bool fatal, struct problems *into) {
+    uint32_t used = page->used, rows = used < WITNESS_ROWS ? used : WITNESS_ROWS, more = used - rows;
+    for (uint32_t i = 0; i < rows; i++) {
+        uint32_t kind = page->rows[i].kind;
+        if (kind && was_told(page, i, kind))
+            more++;
+        else if (kind)
+            /* Without a ledger there is no verdict, whatever is allowed. */
+            tell(&page->rows[i], kind, fatal || kind == WITNESS_NO_LEDGER, into);
+    }
+    if (more)
+        problem_add(into, fatal, "%u more of these", more);
+}
+
 void unwatched_find(const struct launch *launch, const struct ledger_list *list, struct problems *into) {
     bool fatal = !launch->options.check.allow_unused, loaded = false;
     uint64_t opened = 0;
+    if (launch->witness)
+        look_at_witness(launch->witness, fatal, into);
     for (size_t i = 0; i < list->count; i++) {
         const struct ledger *ledger = &list->ledgers[i];
         look_at(ledger, fatal, into);
@@ -33,8 +86,15 @@ void unwatched_find(const struct launch *launch, const struct ledger_list *list,
     }
     if (opened || into->count)
         return;
-    problem_add(into, fatal,
-                loaded ? "libpq was loaded, but no connect came through pqone: none was made, or it went "
-                         "another way"
-                       : "libpq was never used, as far as libpqone.so could see: there was nothing to check");
+    if (loaded)
+        problem_add(into, fatal,
+                    "libpq was loaded, but no connect came through pqone: none was made, or it went another "
+                    "way");
+    else if (launch->witness && launch->witness->loaded == 0)
+        problem_add(into, fatal,
+                    "libpqone.so was never loaded: the program's loader passed over LD_PRELOAD, so nothing "
+                    "was watched");
+    else
+        problem_add(into, fatal,
+                    "libpq was never used, as far as libpqone.so could see: there was nothing to check");
 }

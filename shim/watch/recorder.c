@@ -18,6 +18,7 @@
 #include "log.h"
 #include "place.h"
 #include "watch.h"
+#include "witness.h"
 
 /* The file as this version writes it. Readers go by the header's offsets, the writer by this alone. */
 struct image {
@@ -295,6 +296,8 @@ struct ledger_header *recorder_open(void) {
         atomic_store_explicit(&recorder_mapping, header, memory_order_release);
     }
     watch_unlock(WATCH_RECORDER);
+    if (why[0])
+        witness_note(WITNESS_NO_LEDGER, why);
     if (why[0] && !atomic_exchange(&complained, true))
         log_event(LOG_LEDGER, UINT32_MAX, 0, "%s; the program goes on, but nothing can be reported of it",
                   why);

@@ -1,0 +1,284 @@
+/*
+ * exec.c: notes when a process of a check executes a program in which it will not be watched.
+ *
+ * Nothing is changed, neither arguments nor environment: the call is passed on as it is. Without a check (no
+ * witness page) that is all that happens. What is here may run in the child of vfork, or of a fork while
+ * other threads held any lock: so no allocation, no stdio, no loader; the real functions are looked up at
+ * load.
+ */
+#include <alloca.h>
+#include <dlfcn.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <spawn.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <sys/xattr.h>
+#include <unistd.h>
+
+#include "facade.h"
+#include "settings.h"
+#include "watch/witness.h"
+
+extern char **environ;
+
+typedef int spawn_function(pid_t *, const char *, const posix_spawn_file_actions_t *,
+                           const posix_spawnattr_t *, char *const[], char *const[]);
+static struct {
+    int (*execve)(const char *, char *const[], char *const[]);
+    int (*execv)(const char *, char *const[]);
+    int (*execvp)(const char *, char *const[]);
+    int (*execvpe)(const char *, char *const[], char *const[]);
+    int (*fexecve)(int, char *const[], char *const[]);
+    int (*execveat)(int, const char *, char *const[], char *const[], int);
+    spawn_function *posix_spawn, *posix_spawnp;
+    int (*system)(const char *);
+    FILE *(*popen)(const char *, const char *);
+} real;
+
+static bool preloaded; /* we came by LD_PRELOAD, and not by /etc/ld.so.preload */
+
+static const char *value_of(char *const environment[], const char *name) {
+    size_t length = strlen(name);
+    for (; environment && *environment; environment++)
+        if (strncmp(*environment, name, length) == 0 && (*environment)[length] == '=')
+            return *environment + length + 1;
+    return NULL;
+}
+
+/* As the loader splits it. */
+static bool names_us(const char *list) {
+    static const char own[] = "libpqone.so";
+    while (list && *list) {
+        size_t length = strcspn(list, " :");
+        if (length >= sizeof own - 1 && memcmp(list + length - (sizeof own - 1), own, sizeof own - 1) == 0 &&
+            (length == sizeof own - 1 || list[length - sizeof own] == '/'))
+            return true;
+        list += length;
+        list += strspn(list, " :");
+    }
+    return false;
+}
+
+static bool takes_us_along(char *const environment[]) {
+    const char *run = value_of(environment, "PQONE_RUN"),
+               *directory = value_of(environment, "PQONE_LEDGER_DIR");
+    return run && strcmp(run, witness_run()) == 0 && directory &&
+           strcmp(directory, witness_directory()) == 0 &&
+           (!preloaded || names_us(value_of(environment, "LD_PRELOAD")));
+}
+
+/* The loader's secure-execution mode: LD_PRELOAD does nothing there. See ld.so(8). */
+static bool is_privileged(int directory, const char *path, int flags) {
+    struct stat status;
+    struct statvfs system;
+    if (fstatat(directory, path, &status, flags & AT_EMPTY_PATH) != 0 || !S_ISREG(status.st_mode))
+        return false;
+    bool another_user = (status.st_mode & S_ISUID) && status.st_uid != getuid();
+    bool another_group =
+        (status.st_mode & S_ISGID) && (status.st_mode & S_IXGRP) && status.st_gid != getgid();
+    bool capable =
+        getuid() != 0 && directory == AT_FDCWD && getxattr(path, "security.capability", NULL, 0) > 0;
+    if (!another_user && !another_group && !capable)
+        return false;
+    /* There the kernel ignores all of that. */
+    return prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) != 1 &&
+           (directory != AT_FDCWD || statvfs(path, &system) != 0 || !(system.f_flag & ST_NOSUID));
+}
+
+/* NULL: it will be watched, or nobody wants to know. */
+static struct witness_row *look(int directory, const char *path, char *const environment[], int flags) {
+    struct witness_row *row = NULL;
+    if (!witness_page() || !path)
+        return NULL;
+    int error = errno;
+    const char *name = *path ? path : "a program by its descriptor";
+    if (!takes_us_along(environment))
+        row = witness_note(WITNESS_ESCAPED, name);
+    else if (is_privileged(directory, path, flags))
+        row = witness_note(WITNESS_PRIVILEGED, name);
+    else if (witness_page()->owner != geteuid() &&
+             faccessat(AT_FDCWD, witness_directory(), W_OK | X_OK, AT_EACCESS) != 0)
+        row = witness_note(WITNESS_OTHER_USER, name);
+    errno = error;
+    return row;
+}
+
+/* As execvp finds it: the first that can be executed. Returns `file` itself where there is none. */
+static const char *search(const char *file, char *into, size_t size) {
+    const char *places = getenv("PATH");
+    if (!file || strchr(file, '/'))
+        return file;
+    if (!places)
+        places = "/bin:/usr/bin";
+    for (;;) {
+        size_t length = strcspn(places, ":"), name = strlen(file);
+        if (length + name + 2 <= size) {
+            memcpy(into, places, length);
+            into[length] = '/';
+            memcpy(into + length + (length > 0), file, name + 1);
+            if (access(into, X_OK) == 0)
+                return into;
+        }
+        if (!places[length])
+            return file;
+        places += length + 1;
+    }
+}
+
+static struct witness_row *look_along_path(const char *file, char *const environment[]) {
+    char path[PATH_MAX];
+    if (!witness_page() || !file)
+        return NULL;
+    int error = errno;
+    const char *found = search(file, path, sizeof path);
+    struct witness_row *row = look(AT_FDCWD, found, environment, 0);
+    errno = error;
+    return row;
+}
+
+/* An exec that returns has failed. */
+static int failed(struct witness_row *row, int result) {
+    int error = errno;
+    witness_take_back(row);
+    errno = error;
+    return result;
+}
+
+EXPORT int execve(const char *path, char *const arguments[], char *const environment[]) {
+    struct witness_row *row = look(AT_FDCWD, path, environment, 0);
+    return failed(row, real.execve(path, arguments, environment));
+}
+
+EXPORT int execv(const char *path, char *const arguments[]) {
+    struct witness_row *row = look(AT_FDCWD, path, environ, 0);
+    return failed(row, real.execv(path, arguments));
+}
+
+EXPORT int execvp(const char *file, char *const arguments[]) {
+    struct witness_row *row = look_along_path(file, environ);
+    return failed(row, real.execvp(file, arguments));
+}
+
+EXPORT int execvpe(const char *file, char *const arguments[], char *const environment[]) {
+    struct witness_row *row = look_along_path(file, environment);
+    return failed(row, real.execvpe(file, arguments, environment));
+}
+
+EXPORT int fexecve(int file, char *const arguments[], char *const environment[]) {
+    struct witness_row *row = look(file, "", environment, AT_EMPTY_PATH);
+    return failed(row, real.fexecve(file, arguments, environment));
+}
+
+EXPORT int execveat(int directory, const char *path, char *const arguments[], char *const environment[],
+                    int flags) {
+    struct witness_row *row = look(directory, path, environment, flags);
+    return failed(row, real.execveat(directory, path, arguments, environment, flags));
+}
+
+/* How many words the caller gave; where the list ends, `rest` is behind its NULL. */
+static size_t count_words(const char *first, va_list *words) {
+    size_t count = 0;
+    for (const char *word = first; word; word = va_arg(*words, const char *))
+        count++;
+    return count;
+}
+
+static void take_words(char **into, size_t count, const char *first, va_list *words) {
+    for (size_t i = 0; i < count; i++)
+        into[i] = i ? va_arg(*words, char *) : (char *)first;
+    into[count] = NULL;
+    if (count)
+        (void)va_arg(*words, char *);
+}
+
+/* The list of words that stands behind `first`, on the caller's stack as the C library has it too. */
+#define WORDS(arguments, first, words)                                         \
+    va_list words;                                                             \
+    va_start(words, first);                                                    \
+    size_t count_of_##arguments = count_words(first, &words);                  \
+    va_end(words);                                                             \
+    char **arguments = alloca((count_of_##arguments + 1) * sizeof *arguments); \
+    va_start(words, first);                                                    \
+    take_words(arguments, count_of_##arguments, first, &words)
+
+EXPORT int execl(const char *path, const char *first, ...) {
+    WORDS(arguments, first, words);
+    va_end(words);
+    struct witness_row *row = look(AT_FDCWD, path, environ, 0);
+    return failed(row, real.execv(path, arguments));
+}
+
+EXPORT int execlp(const char *file, const char *first, ...) {
+    WORDS(arguments, first, words);
+    va_end(words);
+    struct witness_row *row = look_along_path(file, environ);
+    return failed(row, real.execvp(file, arguments));
+}
+
+EXPORT int execle(const char *path, const char *first, ...) {
+    WORDS(arguments, first, words);
+    char *const *environment = va_arg(words, char *const *);
+    va_end(words);
+    struct witness_row *row = look(AT_FDCWD, path, environment, 0);
+    return failed(row, real.execve(path, arguments, environment));
+}
+
+EXPORT int posix_spawn(pid_t *pid, const char *path, const posix_spawn_file_actions_t *actions,
+                       const posix_spawnattr_t *attributes, char *const arguments[],
+                       char *const environment[]) {
+    struct witness_row *row = look(AT_FDCWD, path, environment, 0);
+    int error = real.posix_spawn(pid, path, actions, attributes, arguments, environment);
+    if (error)
+        witness_take_back(row);
+    return error;
+}
+
+EXPORT int posix_spawnp(pid_t *pid, const char *file, const posix_spawn_file_actions_t *actions,
+                        const posix_spawnattr_t *attributes, char *const arguments[],
+                        char *const environment[]) {
+    struct witness_row *row = look_along_path(file, environment);
+    int error = real.posix_spawnp(pid, file, actions, attributes, arguments, environment);
+    if (error)
+        witness_take_back(row);
+    return error;
+}
+
+/* The C library starts its shell without calling any of the above, with whatever the environment is then. */
+EXPORT int system(const char *command) {
+    if (command)
+        look(AT_FDCWD, "/bin/sh", environ, 0);
+    return real.system(command);
+}
+
+EXPORT FILE *popen(const char *command, const char *type) {
+    look(AT_FDCWD, "/bin/sh", environ, 0);
+    return real.popen(command, type);
+}
+
+#define FIND(name) *(void **)&real.name = dlsym(RTLD_NEXT, #name)
+
+/* Before any other constructor of ours or of the program: those may execute something. */
+static __attribute__((constructor(101))) void find_real(void) {
+    FIND(execve);
+    FIND(execv);
+    FIND(execvp);
+    FIND(execvpe);
+    FIND(fexecve);
+    FIND(execveat);
+    FIND(posix_spawn);
+    FIND(posix_spawnp);
+    FIND(system);
+    FIND(popen);
+    witness_attach();
+    if (witness_page()) {
+        settings_remember();
+        preloaded = names_us(getenv("LD_PRELOAD"));
+    }
+}
