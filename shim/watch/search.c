@@ -15,12 +15,10 @@
 #include "ledger.h"
 #include "search_heap.h"
 #include "search_maps.h"
+#include "search_pages.h"
 
-enum { PAGE = 4096, BUFFER = 128 * 1024, PAGES = 4096, PLACES_MAX = 1 << 22, TAIL = 8192 };
+enum { PAGE = 4096, BUFFER = 128 * 1024, PLACES_MAX = 1 << 22, TAIL = 8192 };
 
-#define PAGE_PRESENT (UINT64_C(1) << 63)
-#define PAGE_SWAPPED (UINT64_C(1) << 62)
-#define PAGE_OF_FILE (UINT64_C(1) << 61)
 #define ADDRESS_BITS UINT64_C(0xffffffffffff)
 
 /* Mapped for the search; nothing in it looks like a handle. */
@@ -28,7 +26,7 @@ struct search_work {
     uint64_t wanted[PLACES_MAX / 64], found[PLACES_MAX / 64];
     struct search_hit hits[SEARCH_HITS];
     struct maps maps;
-    uint64_t pages[PAGES];
+    struct pages pages;
     uint64_t buffer[BUFFER / 8];
 };
 
@@ -45,9 +43,9 @@ static void set(uint64_t *bits, uint32_t place) {
     bits[place / 64] |= UINT64_C(1) << place % 64;
 }
 
-static int open_of(pid_t pid, const char *name) {
+static int open_memory(pid_t pid) {
     char path[64];
-    snprintf(path, sizeof path, "/proc/%d/%s", (int)pid, name);
+    snprintf(path, sizeof path, "/proc/%d/mem", (int)pid);
     return open(path, O_RDONLY | O_CLOEXEC);
 }
 
@@ -58,7 +56,7 @@ bool search_begin(struct search *search, pid_t pid, uint64_t range, uint64_t ran
     search->range = range;
     search->range_size = range_size;
     search->deadline = now() + patience;
-    search->memory = search->pagemap = -1;
+    search->memory = -1;
     if (range_size / SEARCH_GRAIN > PLACES_MAX) {
         snprintf(why, size, "the range of handles is too large");
         return false;
@@ -70,13 +68,12 @@ bool search_begin(struct search *search, pid_t pid, uint64_t range, uint64_t ran
         return false;
     }
     search->work = work;
-    search->memory = open_of(pid, "mem"); /* process_vm_readv() alone does for most of it */
-    search->pagemap = open_of(pid, "pagemap");
-    if (search->pagemap < 0) {
+    if (!pages_open(&search->work->pages, pid)) {
         snprintf(why, size, "/proc/%d/pagemap cannot be read: %s", (int)pid, strerrordesc_np(errno));
-        search_end(search);
+        munmap(work, sizeof *search->work);
         return false;
     }
+    search->memory = open_memory(pid); /* process_vm_readv() alone does for most of it */
     if (pid == getpid())
         search_leave_out(search, (uintptr_t)work, (uintptr_t)work + sizeof *search->work);
     return true;
@@ -85,10 +82,8 @@ bool search_begin(struct search *search, pid_t pid, uint64_t range, uint64_t ran
 void search_end(struct search *search) {
     if (search->memory >= 0)
         close(search->memory);
-    if (search->pagemap >= 0)
-        close(search->pagemap);
-    if (search->work)
-        munmap(search->work, sizeof *search->work);
+    pages_close(&search->work->pages);
+    munmap(search->work, sizeof *search->work);
     search->work = NULL;
 }
 
@@ -173,7 +168,7 @@ bool search_read(const struct search *search, uint64_t at, void *into, size_t si
 
 /* Pages that are gone by now are left out: nothing points anywhere from there. */
 static void scan_run(struct search *search, uint64_t at, uint64_t end) {
-    while (at < end) {
+    while (at < end && now() <= search->deadline) {
         size_t size = end - at < BUFFER ? end - at : BUFFER;
         size_t length = read_some(search, at, search->work->buffer, size);
         scan(search, at, search->work->buffer, length / 8);
@@ -196,35 +191,20 @@ static void scan_around(struct search *search, uint64_t at, uint64_t end, size_t
     scan_run(search, at, end);
 }
 
-static bool is_to_read(const struct mapping *mapping, uint64_t page) {
-    return (page & (PAGE_PRESENT | PAGE_SWAPPED)) && (mapping->shared || !(page & PAGE_OF_FILE));
-}
-
 static bool scan_mapping(struct search *search, const struct mapping *mapping, char *why, size_t size) {
-    for (uint64_t at = mapping->begin; at < mapping->end;) {
-        uint64_t *pages = search->work->pages;
-        uint64_t wanted = (mapping->end - at) / PAGE < PAGES ? (mapping->end - at) / PAGE : PAGES;
-        ssize_t length = pread(search->pagemap, pages, wanted * 8, (off_t)(at / PAGE * 8));
-        uint64_t count = length > 0 ? (uint64_t)length / 8 : 0;
-        if (count == 0) {
-            snprintf(why, size, "/proc/%d/pagemap cannot be read", (int)search->pid);
+    struct pages *pages = &search->work->pages;
+    uint64_t begin, end;
+    pages_of(pages, mapping);
+    while (pages_next(pages, &begin, &end)) {
+        scan_around(search, begin, end, 0);
+        if (now() > search->deadline) {
+            snprintf(why, size, "its memory takes too long to look through");
             return false;
         }
-        for (uint64_t i = 0; i < count;) {
-            uint64_t first = i;
-            while (i < count && is_to_read(mapping, pages[i]))
-                i++;
-            if (i > first)
-                scan_around(search, at + first * PAGE, at + i * PAGE, 0);
-            i += i == first;
-            if (i % 64 == 0 && now() > search->deadline) {
-                snprintf(why, size, "there is too much of it");
-                return false;
-            }
-        }
-        at += count * PAGE;
     }
-    return now() <= search->deadline;
+    if (pages->failed)
+        snprintf(why, size, "/proc/%d/pagemap cannot be read", (int)search->pid);
+    return !pages->failed;
 }
 
 /* Nothing but the shim has its own data, and a ledger is full of handles' addresses. */
@@ -313,7 +293,6 @@ bool search_run(struct search *search, char *why, size_t size) {
     bool good = true, saw_anything = false;
     search->hit_count = 0;
     search->heap = search->libc = (struct search_span){0, 0};
-    snprintf(why, size, "its memory takes too long to look through");
     if (!survey(search) || !maps_open(&search->work->maps, search->pid)) {
         snprintf(why, size, "/proc/%d/maps cannot be read: %s", (int)search->pid, strerrordesc_np(errno));
         return false;

@@ -49,7 +49,7 @@ struct search {
     size_t gap_count;
     struct search_span heap, libc; /* the main arena's memory; the C library's writable data */
     uint32_t thread_id_offset;     /* of the thread id behind `block`; 0: not known */
-    int memory, pagemap;           /* descriptors; memory may be -1 */
+    int memory;                    /* descriptor of its mem file, or -1 */
     struct search_work *work;
     size_t hit_count;
 };
