@@ -274,8 +274,10 @@ static bool survey(struct search *search) {
             leave_out_the_shim(search, &mapping);
         if (mapping.path[0] == '\0' || strcmp(mapping.path, "[stack]") == 0)
             leave_out_dead_stacks(search, &mapping, guard_end == mapping.begin);
+        /* After a fork it is in two parts, of which the second is the child's own. */
         if (strcmp(mapping.path, "[heap]") == 0)
-            search->heap = (struct search_span){mapping.begin, mapping.end};
+            search->heap = (struct search_span){
+                search->heap.end == mapping.begin ? search->heap.begin : mapping.begin, mapping.end};
         if (mapping.writable && (mapping_is_of(&mapping, "libc.so") || mapping_is_of(&mapping, "libc-2")))
             search->libc = (struct search_span){mapping.begin, mapping.end};
         else if (mapping.writable && !mapping.path[0] && mapping.begin == libc_end)
