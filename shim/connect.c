@@ -47,8 +47,8 @@ EXPORT void PQfinish(PGconn *conn) {
         close_handle(handle, CALLER);
         return;
     }
-    foreign_finished(conn);
-    libpq_of(CALLER)->PQfinish(conn);
+    struct libpq *libpq = foreign_finished(conn);
+    (libpq ? libpq : libpq_of(CALLER))->PQfinish(conn);
 }
 
 EXPORT void PQreset(PGconn *conn) {

@@ -57,9 +57,9 @@ PGconn *foreign_opened(struct set *set, uint32_t site, PGconn *conn) {
     return conn;
 }
 
-void foreign_finished(const PGconn *conn) {
+struct libpq *foreign_finished(const PGconn *conn) {
     if (atomic_load_explicit(&known, memory_order_relaxed) == 0 || !conn)
-        return;
+        return NULL;
     pthread_mutex_lock(&lock);
     struct foreign **link = &list;
     while (*link && (*link)->conn != conn)
@@ -69,7 +69,8 @@ void foreign_finished(const PGconn *conn) {
         *link = foreign->next;
     pthread_mutex_unlock(&lock);
     if (!foreign)
-        return;
+        return NULL;
+    struct libpq *libpq = foreign->set->libpq;
     struct ledger_site *site = recorder_site(foreign->site);
     struct ledger_target *target = recorder_target_row(set_ledger_target(foreign->set));
     atomic_fetch_sub(&known, 1);
@@ -85,6 +86,7 @@ void foreign_finished(const PGconn *conn) {
     recorder_handle_close(foreign->row);
     set_put(foreign->set);
     free(foreign);
+    return libpq;
 }
 
 void foreign_fork(enum fork_side side) {

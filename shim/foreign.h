@@ -10,8 +10,8 @@
 /* Writes down that the program has `conn`, and returns it. The set reference goes over. */
 PGconn *foreign_opened(struct set *set, uint32_t site, PGconn *conn);
 
-/* Before PQfinish on a pointer that we did not mint. */
-void foreign_finished(const PGconn *conn);
+/* Before PQfinish on a pointer that we did not mint: whose it is, NULL if we do not know it. */
+struct libpq *foreign_finished(const PGconn *conn);
 
 void foreign_fork(enum fork_side side);
 

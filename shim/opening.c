@@ -362,10 +362,10 @@ static PGconn *pass_through(struct libpq *libpq, const struct request *request, 
 }
 
 PGconn *open_handle(const struct request *request, void *caller, bool start) {
-    struct libpq *libpq = libpq_of(caller);
+    struct libpq *libpq = request->libpq ? request->libpq : libpq_of_creator(caller);
     if (!libpq)
         return NULL;
-    if (libpq_called_itself(caller))
+    if (!request->libpq && libpq_called_itself(caller))
         return pass_through(libpq, request, start);
     process_check();
     if (is_off()) {
@@ -402,7 +402,7 @@ PGconn *open_handle(const struct request *request, void *caller, bool start) {
 }
 
 PGPing ping(const struct request *request, void *caller) {
-    struct libpq *libpq = libpq_of(caller);
+    struct libpq *libpq = request->libpq ? request->libpq : libpq_of_creator(caller);
     if (!libpq)
         return PQPING_NO_ATTEMPT;
     struct words words;

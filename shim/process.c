@@ -4,7 +4,6 @@
 #include "process.h"
 
 #include <errno.h>
-#include <link.h>
 #include <pthread.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -17,6 +16,7 @@
 #include "housekeeping.h"
 #include "lease.h"
 #include "offline.h"
+#include "roads.h"
 #include "wait.h"
 #include "watch/log.h"
 #include "watch/search_self.h"
@@ -225,12 +225,6 @@ static void say_goodbye(struct set *set, void *context) {
     pthread_mutex_unlock(&set->lock);
 }
 
-static int is_libpq(struct dl_phdr_info *info, size_t size, void *context) {
-    (void)size;
-    (void)context;
-    return info->dlpi_name && strstr(info->dlpi_name, "/libpq.so") != NULL;
-}
-
 static __attribute__((constructor)) void loaded(void) {
     log_start();
     /* Now, because with the first connect it would be too late: that one may be under way in another thread,
@@ -240,9 +234,10 @@ static __attribute__((constructor)) void loaded(void) {
 
 static __attribute__((destructor)) void exiting(void) {
     process_exiting = true;
+    bool has_libpq = roads_at_exit();
     if (!process_is_set_up()) {
         /* Never used here. In a forked child of a user that is as it should be; else say so. */
-        if (process_generation == 0 && dl_iterate_phdr(is_libpq, NULL))
+        if (process_generation == 0 && has_libpq)
             atomic_fetch_or(&recorder()->notes, LEDGER_NOTE_BYPASSED);
         if (process_generation == 0)
             recorder_close();

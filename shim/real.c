@@ -12,10 +12,15 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "census.h"
+#include "loader.h"
+#include "object.h"
+#include "rebind.h"
+#include "roads.h"
 #include "watch/log.h"
 #include "watch/recorder.h"
 
-enum { COPIES = 8, CALLERS = 64 };
+enum { CALLERS = 64 };
 
 /* A module that called us, and the copy it is bound to. Published whole by `map`, never changed: a module
  * that is unloaded and another mapped in its place differ in link_map or load address. */
@@ -26,10 +31,11 @@ struct caller {
 };
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* a leaf: the loader's is never taken under it */
-static struct libpq copies[COPIES];
+static struct libpq copies[LIBPQ_COPIES];
 static _Atomic unsigned copy_count;
 static struct caller callers[CALLERS];
-_Atomic(struct libpq *) libpq_global;
+_Atomic(struct libpq *) libpq_only;
+static _Atomic(void *) handed_out; /* PQconnectdb of the copy whose functions dlsym gave away as ours */
 
 static const char *const known_names[] = {
 #define CALL(class, pin, return_type, name, parameters, arguments, otherwise) #name,
@@ -52,42 +58,17 @@ static bool is_known(const char *name) {
     return false;
 }
 
-/* The number of dynamic symbols, which the GNU hash table does not say but implies. */
-static uint32_t symbol_count(const uint32_t *gnu_hash) {
-    uint32_t bucket_count = gnu_hash[0], first = gnu_hash[1], bloom_words = gnu_hash[2], last = 0;
-    const uint32_t *buckets = gnu_hash + 4 + bloom_words * (sizeof(ElfW(Addr)) / sizeof(uint32_t));
-    const uint32_t *chains = buckets + bucket_count;
-    for (uint32_t i = 0; i < bucket_count; i++)
-        if (buckets[i] > last)
-            last = buckets[i];
-    if (last < first)
-        return first;
-    while (!(chains[last - first] & 1))
-        last++;
-    return last + 1;
-}
-
 /* Names of exported PQ* and lo_* functions that the table does not know, comma-separated. */
 static void unknown_exports(const struct link_map *map, char *names, size_t size) {
-    const ElfW(Sym) *symbols = NULL;
-    const char *strings = NULL;
-    const uint32_t *gnu_hash = NULL;
-    for (const ElfW(Dyn) *entry = map->l_ld; entry->d_tag != DT_NULL; entry++) {
-        if (entry->d_tag == DT_SYMTAB)
-            symbols = (const void *)entry->d_un.d_ptr;
-        else if (entry->d_tag == DT_STRTAB)
-            strings = (const void *)entry->d_un.d_ptr;
-        else if (entry->d_tag == DT_GNU_HASH)
-            gnu_hash = (const void *)entry->d_un.d_ptr;
-    }
+    struct object object;
     names[0] = '\0';
-    if (!symbols || !strings || !gnu_hash)
+    if (!object_read_map(&object, map))
         return;
-    for (uint32_t i = 0, count = symbol_count(gnu_hash); i < count; i++) {
-        const char *name = strings + symbols[i].st_name;
-        if (symbols[i].st_shndx == SHN_UNDEF || ELF64_ST_TYPE(symbols[i].st_info) != STT_FUNC)
-            continue;
-        if ((strncmp(name, "PQ", 2) != 0 && strncmp(name, "lo_", 3) != 0) || is_known(name))
+    for (uint32_t i = 0, count = object_symbol_count(&object); i < count; i++) {
+        const ElfW(Sym) *symbol = &object.symbols[i];
+        const char *name = object.strings + symbol->st_name;
+        if (symbol->st_shndx == SHN_UNDEF || ELF64_ST_TYPE(symbol->st_info) != STT_FUNC ||
+            !object_is_libpq_name(name) || is_known(name))
             continue;
         size_t used = strlen(names);
         if (used + strlen(name) + 3 > size)
@@ -99,7 +80,7 @@ static void unknown_exports(const struct link_map *map, char *names, size_t size
 
 /* Stores the function's address through `slot`, a pointer to a function pointer of whatever type. */
 static void take_address(void *library, const char *name, void *slot) {
-    void *address = dlsym(library, name);
+    void *address = loader()->dlsym(library, name);
     if (!address)
         address = (void *)(uintptr_t)missing_call;
     memcpy(slot, &address, sizeof address);
@@ -125,13 +106,21 @@ static struct libpq *published(const void *function) {
     return NULL;
 }
 
+/* It may have been unloaded, and something else be where it was. */
+static bool is_connect_function(void *function) {
+    struct dl_find_object found;
+    struct object object;
+    return _dl_find_object(function, &found) == 0 && object_read_map(&object, found.dlfo_link_map) &&
+           object_symbol(&object, "PQconnectdb") == function;
+}
+
 /* Fills in a copy that is not published yet. The loader's lock may be waited for: none of ours is held. */
 static bool describe(struct libpq *libpq, void *connect_function, char *unknown, size_t size) {
     struct dl_find_object object;
     if (_dl_find_object(connect_function, &object) != 0)
         return false;
     /* A reference of our own, or the library is unmapped with our connections alive. */
-    void *library = dlopen(object.dlfo_link_map->l_name, RTLD_LAZY | RTLD_NOLOAD | RTLD_NODELETE);
+    void *library = loader()->dlopen(object.dlfo_link_map->l_name, RTLD_LAZY | RTLD_NOLOAD | RTLD_NODELETE);
     if (!library)
         return false;
     memset(libpq, 0, sizeof *libpq);
@@ -163,8 +152,7 @@ static void say_what_is_unknown(const struct libpq *libpq, const char *names) {
               libpq->path, names);
 }
 
-/* The copy to which this PQconnectdb belongs, known or new. */
-static struct libpq *copy_with(void *connect_function) {
+struct libpq *libpq_with(void *connect_function) {
     struct libpq *libpq = published(connect_function), fresh;
     char unknown[256];
     if (libpq || !describe(&fresh, connect_function, unknown, sizeof unknown))
@@ -173,7 +161,7 @@ static struct libpq *copy_with(void *connect_function) {
     pthread_mutex_lock(&lock);
     unsigned count = atomic_load(&copy_count);
     libpq = published(connect_function);
-    bool is_new = !libpq && count < COPIES;
+    bool is_new = !libpq && count < LIBPQ_COPIES;
     if (is_new) {
         libpq = &copies[count];
         *libpq = fresh;
@@ -188,47 +176,61 @@ static struct libpq *copy_with(void *connect_function) {
     return libpq;
 }
 
-struct any_copy {
-    void *own_base;
-    char names[COPIES][512];
-    unsigned count;
-};
-
-/* For a caller that no module's scope explains (code made at run time): any libpq that is mapped. */
-static int find_any(struct dl_phdr_info *info, size_t size, void *context) {
-    (void)size;
-    struct any_copy *any = context;
-    if (any->count < COPIES && strstr(info->dlpi_name, "libpq") && (void *)info->dlpi_addr != any->own_base)
-        snprintf(any->names[any->count++], sizeof any->names[0], "%s", info->dlpi_name);
-    return 0; /* dlopen waits for a lock that this walk's caller must not hold */
-}
-
 static void *connect_function_of(const char *object) {
-    void *module = dlopen(object, RTLD_LAZY | RTLD_NOLOAD);
-    void *function = module ? dlsym(module, "PQconnectdb") : NULL;
+    void *module = loader()->dlopen(object, RTLD_LAZY | RTLD_NOLOAD);
+    void *function = module ? loader()->dlsym(module, "PQconnectdb") : NULL;
     if (module)
         dlclose(module);
     return function;
 }
 
-static struct libpq *find_copy(struct link_map *map) {
-    void *connect_function = dlsym(RTLD_NEXT, "PQconnectdb");
-    if (connect_function) {
-        struct libpq *libpq = copy_with(connect_function);
-        atomic_store(&libpq_global, libpq);
-        return libpq;
+/* Is the object bound to libpq at all? libffi is not, and calls it. */
+static bool refers_to_libpq(const struct object *object) {
+    for (int part = 0; part < 2; part++)
+        for (size_t i = 0; i < object->relocation_count[part]; i++) {
+            uint32_t symbol = ELF64_R_SYM(object->relocations[part][i].r_info);
+            if (symbol && object_is_libpq_name(object->strings + object->symbols[symbol].st_name))
+                return true;
+        }
+    return false;
+}
+
+/* In the order of what is certain: libpq itself, a module whose binding we changed, then as the loader binds:
+ * the global scope, the module's own. What no scope explains (libffi, code made at run time) has our function
+ * from dlsym. */
+static void *find_connect_function(const struct link_map *map) {
+    struct object object;
+    void *function = NULL;
+    bool readable = map && object_read_map(&object, map), deep = false;
+    if (readable && map->l_prev && object_is_libpq(&object))
+        return object_symbol(&object, "PQconnectdb");
+    deep = rebind_known(map, &function);
+    if (deep && !function)
+        function = connect_function_of(map->l_name);
+    if (!function && !(readable && refers_to_libpq(&object)) && is_connect_function(atomic_load(&handed_out)))
+        function = atomic_load(&handed_out);
+    if (!function)
+        function = loader_next("PQconnectdb", NULL);
+    if (!function && map && map->l_name[0])
+        function = connect_function_of(map->l_name);
+    return function ? function : census_first();
+}
+
+/* Adds nothing that is there: two threads may look up one caller at once. */
+static void remember_caller(struct link_map *map, struct libpq *libpq) {
+    pthread_mutex_lock(&lock);
+    for (size_t i = 0; i < CALLERS; i++) {
+        struct link_map *there = atomic_load_explicit(&callers[i].map, memory_order_relaxed);
+        if (there == map && callers[i].load_address == map->l_addr)
+            break;
+        if (there)
+            continue;
+        callers[i].load_address = map->l_addr;
+        callers[i].libpq = libpq;
+        atomic_store_explicit(&callers[i].map, map, memory_order_release);
+        break;
     }
-    struct dl_find_object own;
-    struct any_copy any = {.count = 0};
-    if (_dl_find_object((void *)(uintptr_t)find_copy, &own) == 0)
-        any.own_base = (void *)own.dlfo_link_map->l_addr;
-    if (map && map->l_name[0])
-        connect_function = connect_function_of(map->l_name);
-    if (!connect_function)
-        dl_iterate_phdr(find_any, &any);
-    for (unsigned i = 0; i < any.count && !connect_function; i++)
-        connect_function = connect_function_of(any.names[i]);
-    return connect_function ? copy_with(connect_function) : NULL;
+    pthread_mutex_unlock(&lock);
 }
 
 struct libpq *libpq_look_up(const void *caller) {
@@ -242,18 +244,40 @@ struct libpq *libpq_look_up(const void *caller) {
             callers[i].load_address == map->l_addr)
             return callers[i].libpq;
 
-    libpq = find_copy(map);
-    pthread_mutex_lock(&lock);
-    for (size_t i = 0; libpq && map && i < CALLERS; i++) {
-        if (atomic_load_explicit(&callers[i].map, memory_order_relaxed))
-            continue;
-        callers[i].load_address = map->l_addr;
-        callers[i].libpq = libpq;
-        atomic_store_explicit(&callers[i].map, map, memory_order_release);
-        break;
+    census_take();
+    if (census_inside()[0])
+        road_closed(ROAD_INSIDE, census_inside());
+    void *connect_function = find_connect_function(map);
+    libpq = connect_function ? libpq_with(connect_function) : NULL;
+    if (libpq && map)
+        remember_caller(map, libpq);
+    if (libpq && census_count() == 1) {
+        atomic_store(&libpq_only, libpq);
+        census_take(); /* another thread may have seen a second one just now, and found nothing to undo */
+        if (census_count() != 1)
+            atomic_store(&libpq_only, NULL);
     }
-    pthread_mutex_unlock(&lock);
     return libpq;
+}
+
+struct libpq *libpq_of_creator(const void *caller) {
+    census_take();
+    if (census_count() != 1)
+        atomic_store(&libpq_only, NULL);
+    return libpq_of(caller);
+}
+
+struct libpq *libpq_numbered(unsigned number) {
+    return &copies[number];
+}
+
+unsigned libpq_number(const struct libpq *libpq) {
+    return (unsigned)(libpq - copies);
+}
+
+void libpq_handed_out(void *connect_function) {
+    void *nobody = NULL;
+    atomic_compare_exchange_strong(&handed_out, &nobody, connect_function);
 }
 
 bool libpq_called_itself(const void *caller) {

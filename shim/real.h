@@ -37,15 +37,31 @@ struct libpq {
     __typeof__(&PQresultStatus) PQresultStatus;
 };
 
-extern _Atomic(struct libpq *) libpq_global; /* what the global scope offers, once that is known */
+enum { LIBPQ_COPIES = 8 };
+
+extern _Atomic(struct libpq *) libpq_only; /* the one copy of the process, while there is but one */
 struct libpq *libpq_look_up(const void *caller);
 
 /* The copy that the code at `caller` is bound to. NULL if no libpq is loaded, which a caller of libpq's
  * functions cannot see. A function that this copy is too old to have returns 0 or NULL. Thread-safe. */
 static inline struct libpq *libpq_of(const void *caller) {
-    struct libpq *libpq = atomic_load_explicit(&libpq_global, memory_order_acquire);
+    struct libpq *libpq = atomic_load_explicit(&libpq_only, memory_order_acquire);
     return __builtin_expect(libpq != NULL, 1) ? libpq : libpq_look_up(caller);
 }
+
+/* The same for what makes a PGconn, which may be the first call that a new copy gets. */
+struct libpq *libpq_of_creator(const void *caller);
+
+/* The copy that has this PQconnectdb, known or new. NULL if it cannot be taken, or there are too many. */
+struct libpq *libpq_with(void *connect_function);
+
+/* Copies by number, from 0 on in the order of their first use. */
+struct libpq *libpq_numbered(unsigned number);
+unsigned libpq_number(const struct libpq *libpq);
+
+/* dlsym has given the exported wrappers away for the copy that has this PQconnectdb: who calls them from code
+ * that is bound to no libpq means that one, also when there are more copies later. */
+void libpq_handed_out(void *connect_function);
 
 /* Does `caller` lie in a copy of libpq? Its own inner calls (PQping to PQconnectStart) come through the
  * same symbols as the program's, and must get the real thing. Call after libpq_of(caller). */

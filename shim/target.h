@@ -25,6 +25,7 @@ struct request {
     const char *const *keywords, *const *values;
     int expand_dbname;
     const char *login[LOGIN_PARTS]; /* host, port, options, tty, dbname, user, password */
+    struct libpq *libpq;            /* the copy that is meant; NULL: the caller's */
 };
 
 struct target {

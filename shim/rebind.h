@@ -1,0 +1,24 @@
+/*
+ * rebind.h: modules loaded with RTLD_DEEPBIND, which the loader binds to their own libpq past the shim.
+ *
+ * Their relocations are pointed to the shim's functions as soon as the program's next dlopen, dlsym or
+ * connect shows that they are there; what stood in them tells which copy of libpq is theirs.
+ */
+#ifndef PQONE_REBIND_H
+#define PQONE_REBIND_H
+
+#include <link.h>
+#include <stdbool.h>
+
+/* Before a dlopen with RTLD_DEEPBIND: what is loaded from here on is to be looked at. */
+void rebind_expect(void);
+
+/* Looks at what was loaded since, if anything is expected. Waits for a dlopen that is under way, as dlsym
+ * itself does: not to be called where the program alone would not wait. */
+void rebind_look(void);
+
+/* What a module was bound to before: true and its libpq's PQconnectdb, NULL if that is what the module's own
+ * scope offers. */
+bool rebind_known(const struct link_map *map, void **connect_function);
+
+#endif
