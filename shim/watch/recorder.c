@@ -227,11 +227,13 @@ static int create_file(const char *directory) {
 
 /* Every block is there before the first store: a full disk is an error here and never a SIGBUS later. Rather
  * a ledger without a timeline than none: `traced` without room for spans says so. */
-static struct image *map_file(int fd, int *failed) {
+static struct image *map_file(int fd, struct hush *hush, int *failed) {
     fchmod(fd, 0600); /* whatever the umask took */
     file_size = sizeof(struct image) + (settings()->trace ? SPANS_SIZE : 0);
     *failed = posix_fallocate(fd, 0, (off_t)file_size);
     if (*failed && file_size > sizeof(struct image)) {
+        hush_end(hush, *failed);
+        hush_begin(hush);
         file_size = sizeof(struct image);
         *failed = ftruncate(fd, 0) != 0 ? errno : posix_fallocate(fd, 0, (off_t)file_size);
     }
@@ -258,7 +260,7 @@ static struct image *make_file(char *why, size_t size) {
     if (fd < 0) {
         failed = errno;
     } else {
-        image = map_file(fd, &failed);
+        image = map_file(fd, &hush, &failed);
         if (!image)
             unlink(file_path);
         close(fd);
