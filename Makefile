@@ -23,8 +23,9 @@ cli := $(call objects,shim/cli/*.c)
 unit := $(call objects,tests/unit/*.c)
 programs := $(patsubst tests/programs/%.c,$(B)/programs/%,$(wildcard tests/programs/*.c))
 plain := $(addprefix $(B)/programs/plain/,never forget static whole)
-fakes := $(patsubst tests/fake/%.c,$(B)/fake/%,$(wildcard tests/fake/call*.c)) $(B)/fake/libpq.so.5 \
+fakes := $(patsubst tests/fake/%.c,$(B)/fake/%,$(wildcard tests/fake/call*.c)) $(B)/fake/storm $(B)/fake/libpq.so.5 \
 	$(B)/fake/future/libpq.so.5
+samples := $(B)/formats/sample
 demo := $(addprefix $(B)/demo/,host pages sampler)
 scripts := $(addprefix $(B)/scripts/,probe.so stubborn.so embed)
 bench := $(addprefix $(B)/bench/,client singleton starts)
@@ -113,6 +114,11 @@ $(B)/scripts/stubborn.so: $(B)/tests/scripts/stubborn.o
 	@mkdir -p $(@D)
 	$(link) -shared -o $@ $^ -lpq
 
+# Reports of made-up verdicts, for readers of the formats.
+$(B)/formats/sample: $(B)/tests/formats/sample.o $(B)/tests/unit/ledger_sample.o $(filter-out %/main.o,$(cli)) $(B)/engine.a
+	@mkdir -p $(@D)
+	$(link) -o $@ $^ -ldw -lelf -ljansson -liberty -ldl
+
 $(B)/demo/%: demo/%.c
 	@mkdir -p $(@D)
 	$(compile) -rdynamic -o $@ $< -lpq -ldl
@@ -124,7 +130,7 @@ $(B)/bench/%: tests/bench/%.c
 	@mkdir -p $(@D)
 	$(compile) -o $@ $< -lpq
 
-test-programs: all $(programs) $(plain) $(fakes) $(scripts)
+test-programs: all $(programs) $(plain) $(fakes) $(scripts) $(samples)
 
 test:
 	@tests/install-needs build test

@@ -19,12 +19,13 @@ enum { ANNOTATIONS = 10, SUMMARY_BYTES = 1000 * 1000, LOUDNESSES = LOUD_NOTE + 1
 
 static const char *const commands[] = {"error", "warning", "notice"};
 
-/* The runner undoes exactly these; in a property, a colon or a comma would end it. */
+/* The runner undoes exactly these (and a carriage return, which is a control character here); in a property, a
+ * colon or a comma would end it. */
 static void put_escaped(FILE *out, const char *text, bool property) {
     while (*text) {
         uint32_t code;
         text += utf8_next(text, &code);
-        if (code == '%' || code == '\r' || code == '\n' || (property && (code == ':' || code == ',')))
+        if (code == '%' || code == '\n' || (property && (code == ':' || code == ',')))
             fprintf(out, "%%%02X", code);
         else
             utf8_put(out, utf8_is_control(code) ? UTF8_REPLACEMENT : code);
@@ -68,8 +69,10 @@ struct share {
     size_t found[LOUDNESSES], room[LOUDNESSES], silenced;
 };
 
-static struct share share_of(const struct verdicts *verdicts) {
+static struct share share_of(const struct verdicts *verdicts, const struct outcome *outcome) {
     struct share share = {.room = {ANNOTATIONS, ANNOTATIONS, ANNOTATIONS - 1}}; /* the summary is a notice */
+    if (outcome)
+        share.found[outcome_is_failure(outcome) ? LOUD_ERROR : LOUD_WARNING] = outcome->problem_count;
     for (size_t i = 0; i < verdicts->count; i++)
         if (finding_is_silenced(&verdicts->findings[i]))
             share.silenced++;
@@ -141,6 +144,10 @@ static void put_summary(FILE *out, const struct source_root *root, const struct 
     fputs("### pqone check\n\n", out);
     put_markdown(out, sentence);
     fputs("\n\n", out);
+    for (size_t i = 0; report->outcome && i < report->outcome->problem_count; i++) {
+        put_markdown(out, report->outcome->problems[i]);
+        fputs("\n\n", out);
+    }
     if (!verdicts->count)
         return;
     fputs("| | finding | count | where | target | what |\n| --- | --- | ---: | --- | --- | --- |\n", out);
@@ -173,6 +180,17 @@ static void write_summary(const struct source_root *root, const struct report *r
         say("the step's summary %.512s cannot be written: %s", path, strerror(errno));
 }
 
+/* Before the findings, of which they take the worth. */
+static void put_problems(FILE *out, const struct outcome *outcome, struct share *share) {
+    enum loudness loudness = outcome_is_failure(outcome) ? LOUD_ERROR : LOUD_WARNING;
+    for (size_t i = 0; outcome && i < outcome->problem_count && share->room[loudness]; i++) {
+        share->room[loudness]--;
+        fprintf(out, "::%s title=pqone check::", commands[loudness]);
+        put_escaped(out, outcome->problems[i], false);
+        putc('\n', out);
+    }
+}
+
 static bool put_findings(FILE *out, const struct source_root *root, const struct verdicts *verdicts,
                          struct share *share) {
     for (size_t i = 0; i < verdicts->count; i++) {
@@ -196,17 +214,12 @@ bool report_github(FILE *out, const struct report *report) {
     bool good = root && sentence;
     if (good) {
         source_root_find(root);
-        struct share share = share_of(report->verdicts);
+        struct share share = share_of(report->verdicts, report->outcome);
         fputs("::notice title=pqone check::", out);
         put_escaped(out, sentence, false);
         put_share(out, &share);
         putc('\n', out);
-        if (outcome_is_failure(report->outcome)) {
-            share.room[LOUD_ERROR]--;
-            fputs("::error title=pqone check::", out);
-            put_escaped(out, report->outcome->why, false);
-            putc('\n', out);
-        }
+        put_problems(out, report->outcome, &share);
         good = put_findings(out, root, report->verdicts, &share);
         write_summary(root, report, sentence);
     }

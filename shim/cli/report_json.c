@@ -176,6 +176,13 @@ static json_t *suppressions_of(const struct outcome *outcome) {
     return array;
 }
 
+static json_t *problems_of(const struct outcome *outcome) {
+    json_t *array = json_array();
+    for (size_t i = 0; i < outcome->problem_count; i++)
+        json_array_append_new(array, utf8_json(outcome->problems[i]));
+    return array;
+}
+
 static json_t *exit_of(const struct outcome *outcome) {
     json_t *object = json_object();
     put(object, "status", json_integer(outcome->status));
@@ -197,6 +204,7 @@ static json_t *check_of(const struct report *report) {
     put(object, "findings", findings_of(verdicts));
     put(object, "running", running_of(verdicts));
     put(object, "suppressions", report->outcome ? suppressions_of(report->outcome) : json_array());
+    put(object, "problems", report->outcome ? problems_of(report->outcome) : json_array());
     put(object, "exit", report->outcome ? exit_of(report->outcome) : json_null());
     free(sentence);
     if (sentence && targets)

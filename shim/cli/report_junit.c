@@ -237,6 +237,13 @@ static bool put_case(FILE *out, const struct cases *cases, const struct group *g
     return good;
 }
 
+static void put_problems(FILE *out, const struct outcome *outcome) {
+    for (size_t i = 0; outcome && i < outcome->problem_count; i++) {
+        put_text(out, outcome->problems[i], false);
+        putc('\n', out);
+    }
+}
+
 /* What pqone could not do is an error, which no reader takes for a test that passed. */
 static void put_own_case(FILE *out, const struct outcome *outcome) {
     fputs("    <testcase classname=\"pqone\" name=\"check\" time=\"0\"", out);
@@ -246,7 +253,9 @@ static void put_own_case(FILE *out, const struct outcome *outcome) {
     }
     fputs(">\n      <error type=\"pqone\" message=\"", out);
     put_text(out, outcome->why, true);
-    fputs("\"/>\n    </testcase>\n", out);
+    fputs("\">", out);
+    put_problems(out, outcome);
+    fputs("</error>\n    </testcase>\n", out);
 }
 
 /* The suite's attributes and properties. */
@@ -318,7 +327,9 @@ static bool put_suite(FILE *out, const struct cases *cases, const struct report 
     free(sentence);
     group = (struct group){.begin = 0, .end = cases->count};
     good = good && sentence && put_findings(out, cases, &group, verdicts, false);
-    fputs("</system-out>\n    <system-err/>\n  </testsuite>\n", out);
+    fputs("</system-out>\n    <system-err>", out);
+    put_problems(out, report->outcome);
+    fputs("</system-err>\n  </testsuite>\n", out);
     return good;
 }
 

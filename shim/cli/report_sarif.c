@@ -71,7 +71,7 @@ static json_t *artifact(const struct source_root *root, const char *file) {
 }
 
 /* A frame without a file is still said: as an address in its module. */
-static json_t *location_of(const struct source_root *root, const struct frame *frame) {
+static json_t *location_of(const struct source_root *root, const struct frame *frame, bool with_function) {
     json_t *location = json_object(), *physical = json_object();
     char text[1024];
     frame_text(frame, text, sizeof text);
@@ -86,7 +86,7 @@ static json_t *location_of(const struct source_root *root, const struct frame *f
         put(physical, "address", address);
     }
     put(location, "physicalLocation", physical);
-    if (frame->function[0]) {
+    if (with_function && frame->function[0]) {
         json_t *logical = json_object();
         put(logical, "fullyQualifiedName", utf8_json(frame->function));
         put(logical, "kind", json_string("function"));
@@ -100,7 +100,7 @@ static json_t *stack_of(const struct source_root *root, const struct stack *stac
     json_t *object = json_object(), *frames = json_array();
     for (size_t i = 0; i < stack->count; i++) {
         json_t *frame = json_object();
-        put(frame, "location", location_of(root, &stack->frames[i]));
+        put(frame, "location", location_of(root, &stack->frames[i], true));
         if (stack->frames[i].module[0])
             put(frame, "module", utf8_json(stack->frames[i].module));
         json_array_append_new(frames, frame);
@@ -115,7 +115,7 @@ static void add_steps(json_t *steps, const struct source_root *root, const struc
     for (size_t i = stack->count; i-- > 0;)
         if (stack->frames[i].line && stack->frames[i].file[0] && !stack->frames[i].noise) {
             json_t *step = json_object();
-            put(step, "location", location_of(root, &stack->frames[i]));
+            put(step, "location", location_of(root, &stack->frames[i], false));
             json_array_append_new(steps, step);
         }
 }
@@ -149,7 +149,7 @@ static json_t *locations_of(const struct source_root *root, const struct finding
         frame = stack_first(stack);
     json_t *location;
     if (frame) {
-        location = location_of(root, frame);
+        location = location_of(root, frame, true);
     } else {
         location = json_object();
         put(location, "message", text_object("an unknown place"));
@@ -287,11 +287,13 @@ static json_t *invocation_of(const struct report *report, const struct source_ro
     json_t *start = report->list->count ? moment(began) : NULL;
     if (start)
         put(object, "startTimeUtc", start);
-    if (failed) {
-        json_t *notification = json_pack("{s:s}", "level", "error");
-        put(notification, "message", text_object(report->outcome->why));
-        put(object, "toolExecutionNotifications", json_pack("[o]", notification));
+    json_t *notifications = json_array();
+    for (size_t i = 0; report->outcome && i < report->outcome->problem_count; i++) {
+        json_t *notification = json_pack("{s:s}", "level", failed ? "error" : "warning");
+        put(notification, "message", text_object(report->outcome->problems[i]));
+        json_array_append_new(notifications, notification);
     }
+    put(object, "toolExecutionNotifications", notifications);
     return object;
 }
 
@@ -332,7 +334,7 @@ bool report_sarif(FILE *out, const struct report *report) {
     put(log, "$schema", json_string("https://json.schemastore.org/sarif-2.1.0.json"));
     put(log, "version", json_string("2.1.0"));
     bool good = run && json_object_set_new(log, "runs", json_pack("[o]", run)) == 0;
-    good = good && json_dumpf(log, out, JSON_INDENT(1)) == 0 && putc('\n', out) != EOF;
+    good = good && json_dumpf(log, out, JSON_COMPACT) == 0 && putc('\n', out) != EOF;
     json_decref(log);
     free(root);
     return good;

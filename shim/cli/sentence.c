@@ -132,7 +132,7 @@ char *report_sentence(const struct report *report) {
         return NULL;
     say_totals(out, &report->verdicts->totals);
     if (report->outcome)
-        fprintf(out, " Exit status %d: %s", report->outcome->status, report->outcome->why);
+        fprintf(out, " Exit status %d: %s.", report->outcome->status, report->outcome->why);
     if (fclose(out) == 0)
         return text;
     free(text);
