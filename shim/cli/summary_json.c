@@ -55,6 +55,11 @@ static json_t *counters_of(const struct ledger *ledger) {
     COUNTER(misuse);
     COUNTER(handles_unlisted);
     COUNTER(calls_unlisted);
+    COUNTER(left);
+    COUNTER(results_alive);
+    COUNTER(misuses_unlisted);
+    COUNTER(scripts_unlisted);
+    COUNTER(spans_unlisted);
 #undef COUNTER
     return object;
 }
@@ -120,6 +125,7 @@ static json_t *sites_of(const struct ledger *ledger, struct symbols *symbols) {
         put(object, "failed", number(site->failed));
         put(object, "duplicates", number(site->duplicates));
         put(object, "finished", number(site->finished));
+        put(object, "left", number(site->left));
         put(object, "pins", number(site->pins));
         for (size_t frame = 0; frame < stack.count; frame++)
             json_array_append_new(frames, summary_json_frame(&stack.frames[frame]));
@@ -144,6 +150,10 @@ static json_t *handle_of(const struct ledger *ledger, const struct ledger_handle
         ledger->end ? seconds(findings_span(handle->last_used_monotonic, ledger->end)) : json_null());
     put(object, "statements", number(handle->statements));
     put(object, "pin", handle->pin ? text(pin_row(handle->pin)->word) : json_null());
+    put(object, "verdict",
+        handle->verdict == LEDGER_LOST   ? json_string("lost")
+        : handle->verdict == LEDGER_HELD ? json_string("held")
+                                         : json_null());
     put(object, "thread", json_integer(handle->thread));
     put(object, "backend_pid",
         handle->server == LEDGER_ROW_NONE ? json_null()
@@ -162,7 +172,7 @@ static json_t *unfinished_of(const struct ledger *ledger) {
 }
 
 static json_t *notes_of(const struct ledger *ledger) {
-    static const char *const words[] = {"unknown-exports", "bypassed", "off"};
+    static const char *const words[] = {"unknown-exports", "bypassed", "off", "road"};
     json_t *array = json_array();
     for (size_t i = 0; i < sizeof words / sizeof *words; i++)
         if (ledger->header.notes & 1u << i)
