@@ -81,7 +81,8 @@ static void count_handles(const struct ledger *ledger, struct findings *findings
         const struct ledger_handle *handle = &ledger->handles[i];
         /* What came by fork and was never used here is the parent's to finish. */
         findings->inherited += handle->state == LEDGER_HANDLE_INHERITED;
-        if (handle->state != LEDGER_HANDLE_OPEN && handle->state != LEDGER_HANDLE_FAILED)
+        if (handle->state != LEDGER_HANDLE_OPEN && handle->state != LEDGER_HANDLE_FAILED &&
+            handle->state != LEDGER_HANDLE_TAKEN)
             continue;
         struct place *place = place_of(findings, by_site, handle->site);
         int64_t used = handle->last_used_monotonic;
@@ -94,6 +95,8 @@ static void count_handles(const struct ledger *ledger, struct findings *findings
         if (handle->pin)
             place->pin = handle->pin;
         place->never_connected += handle->state == LEDGER_HANDLE_FAILED;
+        place->lost += handle->verdict == LEDGER_LOST;
+        place->held += handle->verdict == LEDGER_HELD;
         place->unfinished++;
         findings->unfinished++;
     }

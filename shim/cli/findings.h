@@ -15,6 +15,7 @@ struct place {
     uint32_t site;   /* a row with this text, LEDGER_ROW_NONE if the site is unknown */
     uint64_t opened, duplicates, pins;
     uint64_t unfinished, never_connected; /* handles; the second are among the first */
+    uint64_t lost, held;                  /* likewise; of the others nobody knows */
     int64_t oldest_opened, last_used;     /* of the unfinished ones, CLOCK_MONOTONIC */
     uint32_t target;                      /* of an unfinished one */
     uint32_t pin;                         /* of an unfinished one that is pinned */

@@ -9,6 +9,7 @@
 #include "../watch/place.h"
 #include "commands.h"
 #include "ledger_files.h"
+#include "live.h"
 #include "options.h"
 #include "reports.h"
 #include "say.h"
@@ -24,14 +25,25 @@ static bool is_pid(const char *word, pid_t *pid) {
     return true;
 }
 
+/* Those that the list has from `first` on. What cannot be known is said, and is no failure. */
+static void look_into(struct ledger_list *list, size_t first) {
+    char why[512] = "";
+    for (size_t i = first; i < list->count; i++)
+        if (!live_look(&list->ledgers[i], why, sizeof why))
+            say("%s", why);
+}
+
 static bool add_pid(const struct options *options, pid_t pid, struct ledger_list *list) {
     char directory[PATH_MAX], why[PATH_MAX + 256];
     if (!place_of_ledgers(options->settings.ledger_dir, directory, sizeof directory, why, sizeof why)) {
         say("%s", why);
         return false;
     }
-    if (ledger_files_of_pid(directory, pid, list) > 0)
+    size_t first = list->count;
+    if (ledger_files_of_pid(directory, pid, list) > 0) {
+        look_into(list, first);
         return true;
+    }
     say("%s holds no ledger of process %d that can be read: it did not use libpq under pqone, or the ledger "
         "is gone",
         directory, (int)pid);

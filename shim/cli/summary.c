@@ -169,6 +169,11 @@ static void put_unfinished(const struct block *block, const struct place *place)
             place->target == LEDGER_ROW_NONE ? "unknown target" : ledger->targets[place->target].name);
     if (place->never_connected)
         fprintf(out, ", %" PRIu64 " never connected", place->never_connected);
+    if (place->lost)
+        fprintf(out, ", %" PRIu64 " lost (nothing points at %s any more)", place->lost,
+                place->lost == 1 ? "it" : "them");
+    if (place->held)
+        fprintf(out, ", %" PRIu64 " still held", place->held);
     const char *whose = place->unfinished > 1 ? "oldest " : "";
     if (ledger->end) {
         fprintf(out, ", %s", whose);

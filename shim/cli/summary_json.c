@@ -139,7 +139,11 @@ static json_t *sites_of(const struct ledger *ledger, struct symbols *symbols) {
 static json_t *handle_of(const struct ledger *ledger, const struct ledger_handle *handle) {
     json_t *object = json_object();
     put(object, "number", number(handle->number));
-    put(object, "connected", json_boolean(handle->state == LEDGER_HANDLE_OPEN));
+    put(object, "connected", json_boolean(handle->state != LEDGER_HANDLE_FAILED));
+    put(object, "verdict",
+        text(handle->verdict == LEDGER_LOST   ? "lost"
+             : handle->verdict == LEDGER_HELD ? "held"
+                                              : "unknown"));
     put(object, "target", target_name(ledger, handle->target));
     put(object, "site", handle->site == LEDGER_ROW_NONE ? json_null() : json_integer(handle->site));
     put(object, "opened", moment(ledger, handle->opened_monotonic));
@@ -165,7 +169,7 @@ static json_t *unfinished_of(const struct ledger *ledger) {
     json_t *array = json_array();
     for (uint32_t i = 0; i < ledger->handle_count; i++) {
         uint32_t state = ledger->handles[i].state;
-        if (state == LEDGER_HANDLE_OPEN || state == LEDGER_HANDLE_FAILED)
+        if (state == LEDGER_HANDLE_OPEN || state == LEDGER_HANDLE_FAILED || state == LEDGER_HANDLE_TAKEN)
             json_array_append_new(array, handle_of(ledger, &ledger->handles[i]));
     }
     return array;

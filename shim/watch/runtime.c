@@ -10,15 +10,14 @@
 #include <stddef.h>
 #include <string.h>
 
+#include "script.h"
+
 enum { FRAMES = 256, KNOWN = 1024 };
 
 /* Return addresses that were looked up: address << 8 | kind + 1. After a dlclose all are forgotten, because
  * another function may lie there by now. */
 static _Atomic uint64_t known[KNOWN];
 static _Atomic unsigned long long known_unloads;
-
-/* Is script code of any interpreter running on this thread? */
-bool script_is_running(void) __attribute__((weak));
 
 static int read_unloads(struct dl_phdr_info *info, size_t size, void *into) {
     (void)size;
@@ -116,7 +115,7 @@ static bool ruby_has_frames(void) {
 static bool program_goes_on(enum ledger_runtime kind) {
     return (kind == LEDGER_BY_PYTHON && !python_is_finalizing()) ||
            (kind == LEDGER_BY_RUBY && ruby_has_frames()) ||
-           (kind != LEDGER_NO_RUNTIME && script_is_running && script_is_running());
+           (kind != LEDGER_NO_RUNTIME && script_is_running());
 }
 
 enum ledger_runtime runtime_shutting_down(void) {

@@ -1,0 +1,119 @@
+/* live_stop.c: stops all threads of another process. */
+#include "live_stop.h"
+
+#include <ctype.h>
+#include <dirent.h>
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/ptrace.h>
+#include <sys/wait.h>
+#include <time.h>
+
+#include "incarnation.h"
+
+#define PATIENCE INT64_C(1000000000)
+
+static bool is_known(const struct stopped *stopped, pid_t id) {
+    for (size_t i = 0; i < stopped->count; i++)
+        if (stopped->threads[i].id == id)
+            return true;
+    return false;
+}
+
+static bool seize(struct stopped *stopped, pid_t id) {
+    if (stopped->count == stopped->capacity) {
+        size_t capacity = stopped->capacity ? 2 * stopped->capacity : 16;
+        struct stopped_thread *more = realloc(stopped->threads, capacity * sizeof *more);
+        if (!more) {
+            errno = ENOMEM;
+            return false;
+        }
+        stopped->threads = more;
+        stopped->capacity = capacity;
+    }
+    if (ptrace(PTRACE_SEIZE, id, NULL, NULL) != 0)
+        return errno == ESRCH; /* it has ended since it was listed */
+    stopped->threads[stopped->count++] = (struct stopped_thread){.id = id};
+    ptrace(PTRACE_INTERRUPT, id, NULL, NULL);
+    return true;
+}
+
+/* Seizes the threads that are not seized yet. Counts them in `fresh`; false: one could not be. */
+static bool seize_all(pid_t pid, struct stopped *stopped, size_t *fresh) {
+    char path[64];
+    bool good = true;
+    size_t before = stopped->count;
+    snprintf(path, sizeof path, "/proc/%d/task", (int)pid);
+    DIR *directory = opendir(path);
+    if (!directory)
+        return false;
+    for (struct dirent *entry; good && (entry = readdir(directory));) {
+        pid_t id = isdigit((unsigned char)*entry->d_name) ? (pid_t)atoi(entry->d_name) : 0;
+        if (id > 0 && !is_known(stopped, id))
+            good = seize(stopped, id);
+    }
+    int error = errno;
+    closedir(directory);
+    errno = error;
+    *fresh = stopped->count - before;
+    return good;
+}
+
+/* A stop with a signal of its own is that signal on its way to the thread; the others are ours. */
+static bool wait_for(struct stopped_thread *thread, int64_t deadline) {
+    const struct timespec moment = {0, 200000};
+    for (;;) {
+        int status;
+        pid_t came = waitpid(thread->id, &status, __WALL | WNOHANG);
+        if (came < 0 && errno != EINTR)
+            return true; /* it has ended */
+        if (came > 0 && !WIFSTOPPED(status))
+            return true;
+        if (came > 0) {
+            thread->is_stopped = true;
+            thread->signal = status >> 16 == 0 ? WSTOPSIG(status) : 0;
+            return true;
+        }
+        if (incarnation_clock() > deadline) {
+            errno = ETIMEDOUT;
+            return false;
+        }
+        nanosleep(&moment, NULL);
+    }
+}
+
+/* A thread that did not stop yet cannot be let go: it must be stopped for that. Killing us would do it too.
+ */
+void release_process(struct stopped *stopped) {
+    for (size_t i = 0; i < stopped->count; i++) {
+        struct stopped_thread *thread = &stopped->threads[i];
+        if (!thread->is_stopped)
+            wait_for(thread, incarnation_clock() + PATIENCE);
+        if (thread->is_stopped)
+            ptrace(PTRACE_DETACH, thread->id, NULL, (void *)(intptr_t)thread->signal);
+    }
+    free(stopped->threads);
+    *stopped = (struct stopped){0};
+}
+
+bool stop_process(pid_t pid, struct stopped *stopped) {
+    int64_t deadline = incarnation_clock() + PATIENCE;
+    size_t fresh = 1;
+    bool good = true;
+    *stopped = (struct stopped){0};
+    /* A thread may start another one before it stops: until a round finds none. */
+    while (good && fresh > 0) {
+        size_t first = stopped->count;
+        good = seize_all(pid, stopped, &fresh);
+        for (size_t i = first; good && i < stopped->count; i++)
+            good = wait_for(&stopped->threads[i], deadline);
+    }
+    if (good)
+        return true;
+    int error = errno;
+    release_process(stopped);
+    errno = error;
+    return false;
+}
