@@ -10,7 +10,10 @@
 #include "lease.h"
 #include "settings.h"
 #include "statement.h"
+#include "transaction.h"
+#include "watch/call_site.h"
 #include "watch/log.h"
+#include "watch/misuse.h"
 
 enum { OUTLINE = 120, CALLBACK_DEPTH = 256 };
 
@@ -31,9 +34,25 @@ bool call_is_on_stack(const struct call *call, const struct handle *handle) {
            is_inside(handle->libpq);
 }
 
-/* The handle's previous call never came back. Nobody can say what the session is in the middle of, so no
- * one else gets it. */
-static void abandon(struct handle *handle) {
+/* Of the functions that need the handle's own PGconn, those that only look at it. */
+static bool only_looks(const char *function) {
+    static const char *const functions[] = {"PQsocket", "PQbackendPID", "PQconninfo",    "PQsslStruct",
+                                            "PQgetssl", "PQgetgssctx",  "PQinstanceData"};
+    for (size_t i = 0; i < sizeof functions / sizeof *functions; i++)
+        if (strcmp(function, functions[i]) == 0)
+            return true;
+    return false;
+}
+
+/* The handle's previous call never came back, or it is another thread's and does. Nobody can say what the
+ * session is in the middle of, so no one else gets it. Which of the two it was, only the other thread can
+ * tell, by coming back: it finds who came in between. */
+static void abandon(struct handle *handle, const struct call *call) {
+    int other = atomic_load_explicit(&handle->caller, memory_order_relaxed);
+    if (other != process_thread() && !only_looks(call->function) && process_thread_lives(other)) {
+        atomic_store_explicit(&handle->intruder_place, call_site_here(call->caller), memory_order_relaxed);
+        atomic_store_explicit(&handle->intruder, call->function, memory_order_release);
+    }
     struct server *server = lease_held(handle);
     atomic_store_explicit(&handle->call, NULL, memory_order_relaxed);
     if (server && server->state != SERVER_OWN)
@@ -78,9 +97,10 @@ static void pin_for(struct handle *handle, struct server *server, enum pin_reaso
 }
 
 static void busy_begins(struct handle *handle) {
+    if (atomic_exchange_explicit(&handle->busy, true, memory_order_relaxed))
+        return;
     struct ledger_header *ledger = recorder();
     struct ledger_target *row = handle->set->row;
-    handle->busy = true;
     recorder_count_up(&ledger->counters.busy, &ledger->counters.busy_peak);
     if (row)
         recorder_count_up32(&row->busy, &row->busy_peak);
@@ -89,9 +109,10 @@ static void busy_begins(struct handle *handle) {
 }
 
 static void busy_ends(struct handle *handle) {
+    if (!atomic_exchange_explicit(&handle->busy, false, memory_order_relaxed))
+        return;
     struct ledger_header *ledger = recorder();
     struct ledger_target *row = handle->set->row;
-    handle->busy = false;
     if (spans_wanted(ledger))
         spans_idle(&handle->spans);
     atomic_fetch_sub_explicit(&ledger->counters.busy, 1, memory_order_relaxed);
@@ -104,12 +125,14 @@ static PGconn *enter(struct call *call, struct handle *handle, struct server *se
     call->handle = handle;
     call->outer = atomic_load_explicit(&handle->call, memory_order_relaxed);
     call->server = server;
-    atomic_store_explicit(&handle->call, call, memory_order_relaxed);
+    call->result = NULL;
     atomic_store_explicit(&handle->caller, process_thread(), memory_order_relaxed);
-    handle->speaks = false;
+    atomic_store_explicit(&handle->call, call, memory_order_release); /* whoever sees it knows whose it is */
+    atomic_store_explicit(&handle->speaks, false, memory_order_relaxed);
     struct ledger_handle *row = handle->row;
-    atomic_store_explicit(&row->last_used_monotonic, handle->now, memory_order_relaxed);
-    if (!handle->busy)
+    atomic_store_explicit(&row->last_used_monotonic, atomic_load_explicit(&handle->now, memory_order_relaxed),
+                          memory_order_relaxed);
+    if (!atomic_load_explicit(&handle->busy, memory_order_relaxed))
         busy_begins(handle);
     return server->conn;
 }
@@ -127,11 +150,12 @@ static void drop_unnamed(const struct handle *handle, struct server *server) {
 
 PGconn *call_begin(struct call *call, struct handle *handle, enum pin_reason pin, const char *query) {
     struct verdict verdict = {.reason = PIN_NONE};
-    struct call *outer = atomic_load_explicit(&handle->call, memory_order_relaxed);
+    struct call *outer = atomic_load_explicit(&handle->call, memory_order_acquire);
     if (__builtin_expect(outer != NULL, 0) && !call_is_on_stack(outer, handle))
-        abandon(handle);
-    handle->speaks = true;
-    handle->now = recorder_now();
+        abandon(handle, call);
+    atomic_store_explicit(&handle->speaks, true, memory_order_relaxed);
+    atomic_store_explicit(&handle->now, recorder_now(), memory_order_relaxed);
+    call->query = query;
     if (__builtin_expect(handle->refused, 0))
         return NULL;
     struct server *held = lease_held(handle);
@@ -173,15 +197,16 @@ PGconn *call_begin_named(struct call *call, struct handle *handle, const char *n
 }
 
 PGconn *call_begin_held(struct call *call, struct handle *handle) {
-    struct call *outer = atomic_load_explicit(&handle->call, memory_order_relaxed);
+    struct call *outer = atomic_load_explicit(&handle->call, memory_order_acquire);
     if (__builtin_expect(outer != NULL, 0) && !call_is_on_stack(outer, handle))
-        abandon(handle);
+        abandon(handle, call);
     struct server *server = lease_held(handle);
     if (!server || (__builtin_expect(server->forked || server->generation != process_generation, 0) &&
                     !(server = lease_take(handle))))
         return NULL;
     call->discard_all = false;
-    handle->now = recorder_now();
+    call->query = NULL;
+    atomic_store_explicit(&handle->now, recorder_now(), memory_order_relaxed);
     return enter(call, handle, server);
 }
 
@@ -208,19 +233,37 @@ static void keep_remains(struct handle *handle, struct server *server) {
     pthread_mutex_unlock(&set->lock);
 }
 
+/* The handle's innermost call is not this one: a callback was left by longjmp inside it, which is the
+ * program's business, or another thread came in while this one was on its way. */
+static void look_for_intruder(struct handle *handle, struct call *call) {
+    const char *function = atomic_exchange_explicit(&handle->intruder, NULL, memory_order_acquire);
+    if (!function) {
+        atomic_store_explicit(&handle->call, call->outer, memory_order_relaxed);
+        return;
+    }
+    const struct misused what = {handle->site, set_ledger_target(handle->set), atomic_load(&handle->number),
+                                 function, set_name(handle->set)};
+    misuse_found(MISUSE_TWO_THREADS, &what,
+                 atomic_load_explicit(&handle->intruder_place, memory_order_relaxed), 1);
+}
+
 void call_end(struct call *call) {
     int saved_errno = errno;
     struct handle *handle = call->handle;
     struct server *server = call->server;
     struct libpq *libpq = handle->libpq;
     call->here = 0;
-    atomic_store_explicit(&handle->call, call->outer, memory_order_relaxed);
+    if (__builtin_expect(atomic_load_explicit(&handle->call, memory_order_relaxed) != call, 0))
+        look_for_intruder(handle, call);
+    else
+        atomic_store_explicit(&handle->call, call->outer, memory_order_relaxed);
     if (call->outer)
         return;
     PGTransactionStatusType status = libpq->PQtransactionStatus(server->conn);
     if (status == PQTRANS_IDLE && libpq->PQpipelineStatus(server->conn) == PQ_PIPELINE_OFF) {
-        if (handle->busy)
+        if (atomic_load_explicit(&handle->busy, memory_order_relaxed))
             busy_ends(handle);
+        transaction_ends(handle);
         if (call->discard_all && libpq->PQerrorMessage(server->conn)[0] == '\0')
             lift_pin(handle, server);
         if (atomic_load_explicit(&handle->pin, memory_order_relaxed) == PIN_NONE &&
@@ -232,9 +275,11 @@ void call_end(struct call *call) {
             lease_release(handle, server);
         }
     } else if (status == PQTRANS_UNKNOWN && server->state != SERVER_OPENING) {
-        if (handle->busy)
+        if (atomic_load_explicit(&handle->busy, memory_order_relaxed))
             busy_ends(handle);
         keep_remains(handle, server);
+    } else if (__builtin_expect(atomic_load_explicit(&results_are_kept, memory_order_relaxed), 0)) {
+        transaction_goes_on(handle, call, status);
     }
     errno = saved_errno;
 }

@@ -5,12 +5,17 @@
 #define PQONE_CALL_H
 
 #include "handle.h"
+#include "results.h"
 
 /* Lives on the wrapper's stack. A notice receiver or event procedure runs inside a call and may leave it
  * by longjmp, an exception or thread cancellation; then this frame is no longer on the stack, which the
  * handle's next call finds out. */
 struct call {
-    uint64_t here; /* CALL_HERE while the frame is what it says it is */
+    const char *function; /* the wrapper's: libpq's function, where it was called, its statement if any */
+    void *caller;
+    const char *query;
+    const PGresult *result; /* what it gives to the program, once it is there */
+    uint64_t here;          /* CALL_HERE while the frame is what it says it is */
     struct handle *handle;
     struct call *outer; /* the call that this one runs inside of */
     struct server *server;
@@ -22,6 +27,14 @@ struct call {
 bool call_is_on_stack(const struct call *call, const struct handle *handle);
 
 #define CALL_HERE UINT64_C(0x70716f6e6563616c)
+
+/* What every wrapper writes down first, and when libpq has answered with a result. */
+#define CALL_FROM(call, name) ((call)->function = (name), (call)->caller = __builtin_return_address(0))
+static inline void call_gave(struct call *call, const struct handle *handle, const PGresult *result) {
+    call->result = result;
+    if (__builtin_expect(atomic_load_explicit(&results_are_kept, memory_order_relaxed), 0) && result)
+        results_given(handle, result, call->function, call->caller);
+}
 
 /* Before a call that may talk to the server: judges `query` (may be NULL), takes a lease, pins if it must.
  * Returns libpq's own PGconn, or NULL: then the handle's error message says why nothing can be done, and

@@ -1,6 +1,7 @@
 /* callbacks.c: exceptions of the table that return nothing, so that no row of it can express them. */
 #define _GNU_SOURCE
 #include "facade.h"
+#include "results.h"
 
 EXPORT void PQtrace(PGconn *conn, FILE *debug_port) {
     struct handle *handle = handle_of((const PGconn **)&conn, "PQtrace");
@@ -9,6 +10,7 @@ EXPORT void PQtrace(PGconn *conn, FILE *debug_port) {
         return;
     }
     struct call call;
+    CALL_FROM(&call, "PQtrace");
     if ((conn = call_begin(&call, handle, PIN_TRACE, NULL))) {
         handle->libpq->PQtrace(conn, debug_port);
         call_end(&call);
@@ -22,6 +24,7 @@ EXPORT void PQuntrace(PGconn *conn) {
         return;
     }
     struct call call;
+    CALL_FROM(&call, "PQuntrace");
     if ((conn = call_begin_held(&call, handle))) {
         handle->libpq->PQuntrace(conn);
         call_end(&call);
@@ -35,8 +38,14 @@ EXPORT void PQsetTraceFlags(PGconn *conn, int flags) {
         return;
     }
     struct call call;
+    CALL_FROM(&call, "PQsetTraceFlags");
     if ((conn = call_begin_held(&call, handle))) {
         handle->libpq->PQsetTraceFlags(conn, flags);
         call_end(&call);
     }
+}
+
+EXPORT void PQclear(PGresult *res) {
+    struct libpq *libpq = results_cleared(res);
+    (libpq ? libpq : libpq_of(CALLER))->PQclear(res);
 }

@@ -7,6 +7,7 @@
 #include "housekeeping.h"
 #include "lease.h"
 #include "settings.h"
+#include "transaction.h"
 #include "watch/call_site.h"
 #include "watch/misuse.h"
 #include "watch/runtime.h"
@@ -129,6 +130,8 @@ void close_handle(struct handle *handle, void *caller) {
         return;
     }
     struct set *set = handle->set;
+    if (server && results_are_kept && server->generation == process_generation)
+        transaction_finished(handle, server, caller);
     if (handle->waiter)
         lease_stop_waiting(handle);
     count_out(handle, caller);

@@ -32,29 +32,42 @@
         return handle ? keep_##name(handle REST(arguments)) : libpq_of(CALLER)->name arguments; \
     }
 
-#define FORWARD_BETWEEN(record, begin, end, return_type, name, parameters, arguments, otherwise) \
-    EXPORT return_type name parameters {                                                         \
-        struct handle *handle = handle_of((const PGconn **)&conn, #name);                        \
-        if (!handle)                                                                             \
-            return libpq_of(CALLER)->name arguments;                                             \
-        struct record record;                                                                    \
-        if (!(conn = (begin)))                                                                   \
-            return otherwise;                                                                    \
-        return_type result = handle->libpq->name arguments;                                      \
-        end(&record);                                                                            \
-        return result;                                                                           \
+#define FORWARD_BETWEEN(record, of_call, begin, end, return_type, name, parameters, arguments, otherwise) \
+    EXPORT return_type name parameters {                                                                  \
+        struct handle *handle = handle_of((const PGconn **)&conn, #name);                                 \
+        if (!handle)                                                                                      \
+            return libpq_of(CALLER)->name arguments;                                                      \
+        struct record record;                                                                             \
+        CALL_FROM(of_call, #name);                                                                        \
+        if (!(conn = (begin)))                                                                            \
+            return otherwise;                                                                             \
+        return_type result = handle->libpq->name arguments;                                               \
+        GAVE(result)(of_call, handle, GIVEN(result));                                                     \
+        end(&record);                                                                                     \
+        return result;                                                                                    \
     }
 
+/* A PGresult is noted before it is the program's. */
+static inline void gave_else(struct call *call, const struct handle *handle, const PGresult *result) {
+    (void)call;
+    (void)handle;
+    (void)result;
+}
+#define GAVE(result) _Generic((result), PGresult * : call_gave, default : gave_else)
+#define GIVEN(result) _Generic((result), PGresult * : (result), default : NULL)
+
 #define FORWARD_RUN(pin, ...) \
-    FORWARD_BETWEEN(call, call_begin(&call, handle, PIN_##pin, NULL), call_end, __VA_ARGS__)
+    FORWARD_BETWEEN(call, &call, call_begin(&call, handle, PIN_##pin, NULL), call_end, __VA_ARGS__)
 #define FORWARD_QUERY(pin, ...) \
-    FORWARD_BETWEEN(call, call_begin(&call, handle, PIN_##pin, query), call_end, __VA_ARGS__)
+    FORWARD_BETWEEN(call, &call, call_begin(&call, handle, PIN_##pin, query), call_end, __VA_ARGS__)
 #define FORWARD_NAMED(pin, ...) \
-    FORWARD_BETWEEN(call, call_begin_named(&call, handle, stmt), call_end, __VA_ARGS__)
-#define FORWARD_HELD(pin, ...) FORWARD_BETWEEN(call, call_begin_held(&call, handle), call_end, __VA_ARGS__)
-#define FORWARD_COPY(pin, ...) FORWARD_BETWEEN(call, call_begin_copy(&call, handle), call_end, __VA_ARGS__)
+    FORWARD_BETWEEN(call, &call, call_begin_named(&call, handle, stmt), call_end, __VA_ARGS__)
+#define FORWARD_HELD(pin, ...) \
+    FORWARD_BETWEEN(call, &call, call_begin_held(&call, handle), call_end, __VA_ARGS__)
+#define FORWARD_COPY(pin, ...) \
+    FORWARD_BETWEEN(call, &call, call_begin_copy(&call, handle), call_end, __VA_ARGS__)
 #define FORWARD_OFFLINE(pin, ...) \
-    FORWARD_BETWEEN(offline, offline_begin(&offline, handle), offline_end, __VA_ARGS__)
+    FORWARD_BETWEEN(offline, &offline.call, offline_begin(&offline, handle), offline_end, __VA_ARGS__)
 #define FORWARD_CUSTOM(pin, ...)
 
 #define CALL(class, pin, return_type, name, parameters, arguments, otherwise) \

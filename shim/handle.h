@@ -59,20 +59,23 @@ struct handle {
     _Atomic int caller;              /* thread that is in it */
     enum taint taint;                /* of the session that it has pinned */
     ConnStatusType status;           /* while it holds no lease */
-    bool busy;                       /* inside an exchange or a transaction */
+    _Atomic bool busy;               /* inside an exchange or a transaction */
     bool restyle;                    /* manners changed since its connection was dressed */
     bool refused;                    /* PQONE_ON_DUPLICATE=fail: `error` is all it has */
-    bool speaks;                     /* `error` is what its last call came to, not libpq's message */
+    _Atomic bool speaks;             /* `error` is what its last call came to, not libpq's message */
     bool opening;                    /* PQconnectStart was answered with an open connection, not yet polled */
     struct manners manners;
     char *error; /* error message while it holds no lease, or of ours; size bytes */
     size_t error_size;
     struct parameter *parameters; /* values that PQparameterStatus returned and so must keep */
-    int64_t now;                  /* when its last call began */
+    _Atomic int64_t now;          /* when its last call began */
     struct waiter *waiter;        /* its place in the set's queue, while it has one */
     bool inherited;               /* came by fork and was never counted in this process */
     uint32_t site;
     int64_t opened;
+    _Atomic unsigned transaction;   /* what its transaction did (transaction.h) */
+    _Atomic(const char *) intruder; /* the function with which another thread came into a call, and where */
+    _Atomic uint32_t intruder_place;
     struct ledger_handle *row;
     struct spans spans; /* with PQONE_TRACE */
 };

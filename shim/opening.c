@@ -14,6 +14,7 @@
 #include "housekeeping.h"
 #include "lease.h"
 #include "quiet.h"
+#include "results.h"
 #include "settings.h"
 #include "watch/call_site.h"
 #include "watch/log.h"
@@ -372,6 +373,7 @@ PGconn *open_handle(const struct request *request, void *caller, bool start) {
         atomic_fetch_or(&recorder()->notes, LEDGER_NOTE_OFF);
         return pass_through(libpq, request, start);
     }
+    results_start();
     uint32_t site = call_site_here(caller);
     struct target *target = target_resolve(libpq, request);
     struct set *set = set_get(libpq, target);

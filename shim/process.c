@@ -17,6 +17,7 @@
 #include "lease.h"
 #include "offline.h"
 #include "roads.h"
+#include "results.h"
 #include "wait.h"
 #include "watch/log.h"
 #include "watch/search_self.h"
@@ -171,6 +172,7 @@ static void adopt(void) {
         sets_walk(mark_as_forked, NULL);
     }
     process_generation++;
+    results_fork();
     handles_enter_in_ledger();
     sets_walk(adopt_set, NULL);
 }
@@ -244,6 +246,7 @@ static __attribute__((destructor)) void exiting(void) {
         return;
     }
     housekeeping_stop();
+    results_report();
     sets_try_walk(say_goodbye, NULL);
     search_at_exit();
     recorder_close();

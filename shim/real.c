@@ -94,9 +94,9 @@ static void take_addresses(struct libpq *libpq, void *library) {
     take_address(library, "PQlibVersion", &libpq->PQlibVersion);
     take_address(library, "PQconninfoParse", &libpq->PQconninfoParse);
     take_address(library, "PQconninfoFree", &libpq->PQconninfoFree);
-    take_address(library, "PQclear", &libpq->PQclear);
     take_address(library, "PQfreemem", &libpq->PQfreemem);
     take_address(library, "PQresultStatus", &libpq->PQresultStatus);
+    take_address(library, "PQcmdStatus", &libpq->PQcmdStatus);
 }
 
 static struct libpq *published(const void *function) {

@@ -32,9 +32,9 @@ struct libpq {
     __typeof__(&PQlibVersion) PQlibVersion;
     __typeof__(&PQconninfoParse) PQconninfoParse;
     __typeof__(&PQconninfoFree) PQconninfoFree;
-    __typeof__(&PQclear) PQclear;
     __typeof__(&PQfreemem) PQfreemem;
     __typeof__(&PQresultStatus) PQresultStatus;
+    __typeof__(&PQcmdStatus) PQcmdStatus;
 };
 
 enum { LIBPQ_COPIES = 8 };

@@ -311,6 +311,12 @@ uint32_t call_site_here(void *caller) {
     return site;
 }
 
+uint32_t call_site_of(void *caller) {
+    struct trace trace = {.frames = {caller}, .count = 1, .caller_found = true};
+    const struct script none = {.length = 0};
+    return caller && settings()->stack > 0 ? resolve(&trace, caller, 1, &none) : CALL_SITE_NONE;
+}
+
 const char *call_site_name(uint32_t site, char *buffer, size_t size) {
     const struct ledger_site *row = site == CALL_SITE_NONE ? NULL : recorder_site(site);
     bool complete = row && atomic_load_explicit(&row->depth, memory_order_acquire) > 0;

@@ -18,6 +18,9 @@
  * lock may be held. */
 uint32_t call_site_here(void *caller);
 
+/* The row of one call alone, whose stack is gone: `caller` is its return address. */
+uint32_t call_site_of(void *caller);
+
 /* What can be said of a site inside this process: "app/db.py:41 (get_conn)", or for want of a script
  * "function+0x1c (module)". Returns `buffer`. */
 const char *call_site_name(uint32_t site, char *buffer, size_t size);

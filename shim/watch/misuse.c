@@ -41,6 +41,10 @@ void misuse_found(enum misuse kind, const struct misused *what, uint32_t place, 
         snprintf(row->function, sizeof row->function, "%s", what->function ? what->function : "");
     }
     watch_unlock(WATCH_RECORDER);
+    if (about->is_note) { /* psycopg2 makes one with every close(): the report says it, once */
+        errno = error;
+        return;
+    }
     if (count > 1)
         snprintf(times, sizeof times, "%llu times ", (unsigned long long)count);
     log_event(LOG_MISUSE, place == UINT32_MAX ? LOG_NOWHERE : place, (uint32_t)kind,

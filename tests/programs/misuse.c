@@ -57,7 +57,7 @@ CASE(null_handle, "", "a NULL handle is answered as libpq answers it") {
 }
 
 CASE(after_finish, "", "a finished handle is answered as no connection, and logged as misuse") {
-    if (!sharing())
+    if (!shimmed())
         skip("bare libpq leaves this undefined");
     PGconn *handle = open_handle(), *other = open_handle();
     expect_text(ask(handle, "SELECT 1"), "1");
@@ -73,7 +73,7 @@ CASE(after_finish, "", "a finished handle is answered as no connection, and logg
 }
 
 CASE(double_finish, "", "a second PQfinish ends nobody else's handle") {
-    if (!sharing())
+    if (!shimmed())
         skip("bare libpq leaves this undefined");
     PGconn *handle = open_handle(), *other = open_handle();
     PQfinish(handle);
