@@ -28,10 +28,10 @@ static bool is_inside(const struct libpq *libpq) {
 
 /* A call that was left by longjmp has been popped: its frame lies below ours, or something else stands
  * there by now, or a deeper call has left it intact by chance. */
-bool call_is_on_stack(const struct call *call, const struct handle *handle) {
-    return atomic_load_explicit(&handle->caller, memory_order_relaxed) == process_thread() &&
-           (uintptr_t)call > (uintptr_t)__builtin_frame_address(0) && call->here == CALL_HERE &&
-           is_inside(handle->libpq);
+bool call_is_on_stack(uint64_t inside, const struct handle *handle) {
+    const struct call *call = (const struct call *)(uintptr_t)(inside >> CALL_THREAD_BITS << 5);
+    return inside == call_word(call) && (uintptr_t)call > (uintptr_t)__builtin_frame_address(0) &&
+           call->here == CALL_HERE && is_inside(handle->libpq);
 }
 
 /* Of the functions that need the handle's own PGconn, those that only look at it. */
@@ -47,14 +47,14 @@ static bool only_looks(const char *function) {
 /* The handle's previous call never came back, or it is another thread's and does. Nobody can say what the
  * session is in the middle of, so no one else gets it. Which of the two it was, only the other thread can
  * tell, by coming back: it finds who came in between. */
-static void abandon(struct handle *handle, const struct call *call) {
-    int other = atomic_load_explicit(&handle->caller, memory_order_relaxed);
-    if (other != process_thread() && !only_looks(call->function) && process_thread_lives(other)) {
+static void abandon(struct handle *handle, const struct call *call, uint64_t inside) {
+    const uint64_t mask = (1u << CALL_THREAD_BITS) - 1;
+    if ((inside & mask) != (call_word(call) & mask) && !only_looks(call->function)) {
         atomic_store_explicit(&handle->intruder_place, call_site_here(call->caller), memory_order_relaxed);
         atomic_store_explicit(&handle->intruder, call->function, memory_order_release);
     }
     struct server *server = lease_held(handle);
-    atomic_store_explicit(&handle->call, NULL, memory_order_relaxed);
+    atomic_store_explicit(&handle->inside, 0, memory_order_relaxed);
     if (server && server->state != SERVER_OWN)
         lease_pin(handle, server, PIN_ABANDONED, NULL);
 }
@@ -123,11 +123,10 @@ static void busy_ends(struct handle *handle) {
 static PGconn *enter(struct call *call, struct handle *handle, struct server *server) {
     call->here = CALL_HERE;
     call->handle = handle;
-    call->outer = atomic_load_explicit(&handle->call, memory_order_relaxed);
+    call->outer = atomic_load_explicit(&handle->inside, memory_order_relaxed);
     call->server = server;
     call->result = NULL;
-    atomic_store_explicit(&handle->caller, process_thread(), memory_order_relaxed);
-    atomic_store_explicit(&handle->call, call, memory_order_release); /* whoever sees it knows whose it is */
+    atomic_store_explicit(&handle->inside, call_word(call), memory_order_relaxed);
     atomic_store_explicit(&handle->speaks, false, memory_order_relaxed);
     struct ledger_handle *row = handle->row;
     atomic_store_explicit(&row->last_used_monotonic, atomic_load_explicit(&handle->now, memory_order_relaxed),
@@ -150,9 +149,9 @@ static void drop_unnamed(const struct handle *handle, struct server *server) {
 
 PGconn *call_begin(struct call *call, struct handle *handle, enum pin_reason pin, const char *query) {
     struct verdict verdict = {.reason = PIN_NONE};
-    struct call *outer = atomic_load_explicit(&handle->call, memory_order_acquire);
-    if (__builtin_expect(outer != NULL, 0) && !call_is_on_stack(outer, handle))
-        abandon(handle, call);
+    uint64_t outer = atomic_load_explicit(&handle->inside, memory_order_relaxed);
+    if (__builtin_expect(outer != 0, 0) && !call_is_on_stack(outer, handle))
+        abandon(handle, call, outer);
     atomic_store_explicit(&handle->speaks, true, memory_order_relaxed);
     atomic_store_explicit(&handle->now, recorder_now(), memory_order_relaxed);
     call->query = query;
@@ -178,7 +177,8 @@ PGconn *call_begin(struct call *call, struct handle *handle, enum pin_reason pin
         pin = verdict.reason;
     }
     call->discard_all = (verdict.traits & STATEMENT_DISCARD_ALL) != 0;
-    if (pin != PIN_NONE && server->state != SERVER_OWN)
+    /* Who only watches has nothing to keep apart, not even while it is being opened. */
+    if (pin != PIN_NONE && server->state != SERVER_OWN && settings()->mode != MODE_OBSERVE)
         pin_for(handle, server, pin, query, &verdict);
     if (pin == PIN_PIPELINE) /* in there it would be too late */
         drop_unnamed(handle, server);
@@ -197,9 +197,9 @@ PGconn *call_begin_named(struct call *call, struct handle *handle, const char *n
 }
 
 PGconn *call_begin_held(struct call *call, struct handle *handle) {
-    struct call *outer = atomic_load_explicit(&handle->call, memory_order_acquire);
-    if (__builtin_expect(outer != NULL, 0) && !call_is_on_stack(outer, handle))
-        abandon(handle, call);
+    uint64_t outer = atomic_load_explicit(&handle->inside, memory_order_relaxed);
+    if (__builtin_expect(outer != 0, 0) && !call_is_on_stack(outer, handle))
+        abandon(handle, call, outer);
     struct server *server = lease_held(handle);
     if (!server || (__builtin_expect(server->forked || server->generation != process_generation, 0) &&
                     !(server = lease_take(handle))))
@@ -238,7 +238,7 @@ static void keep_remains(struct handle *handle, struct server *server) {
 static void look_for_intruder(struct handle *handle, struct call *call) {
     const char *function = atomic_exchange_explicit(&handle->intruder, NULL, memory_order_acquire);
     if (!function) {
-        atomic_store_explicit(&handle->call, call->outer, memory_order_relaxed);
+        atomic_store_explicit(&handle->inside, call->outer, memory_order_relaxed);
         return;
     }
     const struct misused what = {handle->site, set_ledger_target(handle->set), atomic_load(&handle->number),
@@ -253,10 +253,10 @@ void call_end(struct call *call) {
     struct server *server = call->server;
     struct libpq *libpq = handle->libpq;
     call->here = 0;
-    if (__builtin_expect(atomic_load_explicit(&handle->call, memory_order_relaxed) != call, 0))
+    if (__builtin_expect(atomic_load_explicit(&handle->inside, memory_order_relaxed) != call_word(call), 0))
         look_for_intruder(handle, call);
     else
-        atomic_store_explicit(&handle->call, call->outer, memory_order_relaxed);
+        atomic_store_explicit(&handle->inside, call->outer, memory_order_relaxed);
     if (call->outer)
         return;
     PGTransactionStatusType status = libpq->PQtransactionStatus(server->conn);

@@ -17,14 +17,21 @@ struct call {
     const PGresult *result; /* what it gives to the program, once it is there */
     uint64_t here;          /* CALL_HERE while the frame is what it says it is */
     struct handle *handle;
-    struct call *outer; /* the call that this one runs inside of */
+    uint64_t outer; /* the call that this one runs inside of, as handle.inside */
     struct server *server;
     bool discard_all;
-};
+} __attribute__((aligned(32)));
 
-/* Is this call, found in its handle, still in progress on this thread's stack? A frame of another thread is
- * not looked at: with a cancelled thread its stack is gone. */
-bool call_is_on_stack(const struct call *call, const struct handle *handle);
+/* handle.inside: where the call is, and below that as many bits of its thread's id as an address leaves. In
+ * one word, since a frame may be looked at by its own thread only: with another thread its stack may be gone.
+ */
+enum { CALL_THREAD_BITS = 21 };
+static inline uint64_t call_word(const struct call *call) {
+    return (uint64_t)(uintptr_t)call << 16 | ((unsigned)process_thread() & ((1u << CALL_THREAD_BITS) - 1));
+}
+
+/* Is this call, found in a handle, in progress on the stack of the thread that asks? */
+bool call_is_on_stack(uint64_t inside, const struct handle *handle);
 
 #define CALL_HERE UINT64_C(0x70716f6e6563616c)
 

@@ -122,8 +122,8 @@ void close_handle(struct handle *handle, void *caller) {
         return;
     }
     struct server *server = lease_held(handle);
-    struct call *call = atomic_load(&handle->call);
-    if (call && call_is_on_stack(call, handle)) {
+    uint64_t inside = atomic_load(&handle->inside);
+    if (inside && call_is_on_stack(inside, handle)) {
         const struct misused what = {handle->site, set_ledger_target(handle->set),
                                      atomic_load(&handle->number), "PQfinish", set_name(handle->set)};
         misuse_happened(MISUSE_FINISH_IN_CALL, &what, caller);

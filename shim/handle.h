@@ -53,10 +53,9 @@ struct handle {
     struct handle *next, *previous;  /* in set->handles */
     _Atomic(struct server *) server; /* used last; held if the server's lease says so (lease.h) */
     struct identity *identity;       /* what it was told of the server; NULL if it never connected */
-    _Atomic(struct call *) call;     /* innermost call in progress */
+    _Atomic uint64_t inside;         /* innermost call in progress and whose it is (call.h); 0: none */
     _Atomic uint32_t pin;            /* enum pin_reason: the first that says something of the session */
     uint32_t reasons;                /* all of them, a bit each: only what lifts every one lifts the pin */
-    _Atomic int caller;              /* thread that is in it */
     enum taint taint;                /* of the session that it has pinned */
     ConnStatusType status;           /* while it holds no lease */
     _Atomic bool busy;               /* inside an exchange or a transaction */

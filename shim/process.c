@@ -115,7 +115,8 @@ static struct handle *heir(struct set *set, const struct server *server) {
         if (lease_held(handle) == server) {
             PGTransactionStatusType status = handle->libpq->PQtransactionStatus(server->conn);
             bool in_transaction = status == PQTRANS_INTRANS || status == PQTRANS_INERROR;
-            return handle->call || (!in_transaction && atomic_load(&handle->pin) == PIN_NONE) ? NULL : handle;
+            return handle->inside || (!in_transaction && atomic_load(&handle->pin) == PIN_NONE) ? NULL
+                                                                                                : handle;
         }
     return NULL;
 }
@@ -151,7 +152,7 @@ static void adopt_set(struct set *set, void *context) {
         struct server *server = lease_held(handle);
         if (server && server->state != SERVER_OPEN)
             server->row = NULL;
-        handle->call = NULL;
+        handle->inside = 0;
         handle->waiter = NULL;
         handle->busy = false;
         handle->spans = (struct spans){NULL, NULL, false};
@@ -219,7 +220,7 @@ static void say_goodbye(struct set *set, void *context) {
     }
     for (struct handle *handle = set->handles; handle; handle = handle->next) {
         struct server *server = lease_held(handle);
-        if (server && atomic_load(&server->holder) == process_thread() && !atomic_load(&handle->call) &&
+        if (server && atomic_load(&server->holder) == process_thread() && !atomic_load(&handle->inside) &&
             handle->libpq->PQstatus(server->conn) == CONNECTION_OK)
             server_say_goodbye(server);
     }
