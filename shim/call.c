@@ -11,6 +11,7 @@
 #include "settings.h"
 #include "statement.h"
 #include "transaction.h"
+#include "unused.h"
 #include "watch/call_site.h"
 #include "watch/log.h"
 #include "watch/misuse.h"
@@ -121,6 +122,7 @@ static void busy_ends(struct handle *handle) {
 }
 
 static PGconn *enter(struct call *call, struct handle *handle, struct server *server) {
+    unused_no_more(handle, "used");
     call->here = CALL_HERE;
     call->handle = handle;
     call->outer = atomic_load_explicit(&handle->inside, memory_order_relaxed);
@@ -184,15 +186,25 @@ PGconn *call_begin(struct call *call, struct handle *handle, enum pin_reason pin
         drop_unnamed(handle, server);
     if (query)
         server->parsed_by = atomic_load_explicit(&handle->number, memory_order_relaxed);
+    if (__builtin_expect(atomic_load_explicit(&unused_is_watched, memory_order_relaxed), 0) && query)
+        unused_note(handle, query);
     PGconn *conn = enter(call, handle, server);
     atomic_store_explicit(&handle->row->statements, handle->row->statements + 1, memory_order_relaxed);
     return conn;
+}
+
+static void note_execute(struct handle *handle, const char *name) {
+    char text[LEDGER_STATEMENT];
+    snprintf(text, sizeof text, "EXECUTE %s", name);
+    unused_note(handle, text);
 }
 
 PGconn *call_begin_named(struct call *call, struct handle *handle, const char *name) {
     PGconn *conn = call_begin(call, handle, PIN_NONE, NULL);
     if (conn && (!name || !name[0]))
         drop_unnamed(handle, call->server);
+    else if (conn && atomic_load_explicit(&unused_is_watched, memory_order_relaxed))
+        note_execute(handle, name);
     return conn;
 }
 

@@ -8,6 +8,7 @@
 #include "lease.h"
 #include "settings.h"
 #include "transaction.h"
+#include "unused.h"
 #include "watch/call_site.h"
 #include "watch/misuse.h"
 #include "watch/runtime.h"
@@ -134,6 +135,7 @@ void close_handle(struct handle *handle, void *caller) {
         transaction_finished(handle, server, caller);
     if (handle->waiter)
         lease_stop_waiting(handle);
+    unused_no_more(handle, "finished");
     count_out(handle, caller);
     if (server)
         close_lease(handle, server);

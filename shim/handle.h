@@ -75,6 +75,7 @@ struct handle {
     _Atomic unsigned transaction;   /* what its transaction did (transaction.h) */
     _Atomic(const char *) intruder; /* the function with which another thread came into a call, and where */
     _Atomic uint32_t intruder_place;
+    _Atomic bool warned; /* a warning that nobody uses it stands (unused.h) */
     struct ledger_handle *row;
     struct spans spans; /* with PQONE_TRACE */
 };

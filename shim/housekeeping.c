@@ -11,6 +11,7 @@
 #include "lease.h"
 #include "set.h"
 #include "settings.h"
+#include "unused.h"
 
 static pthread_mutex_t lock =
     PTHREAD_MUTEX_INITIALIZER; /* guards what follows; never together with another */
@@ -99,6 +100,11 @@ static void keep_house(struct set *set, void *context) {
     }
 }
 
+static void look_for_unused(struct set *set, void *context) {
+    struct round *round = context;
+    unused_look(set, round->now, &round->next);
+}
+
 static void sleep_until(int64_t when) {
     int64_t pause = when - recorder_now();
     if (pause < CLEANING_POLL)
@@ -123,6 +129,8 @@ static void *housekeeper(void *argument) {
         pthread_mutex_unlock(&lock);
         struct round round = {recorder_now(), INT64_MAX, !settings()->idle_timeout_is_default};
         sets_visit(keep_house, &round);
+        if (settings()->leak_threshold != SETTING_NEVER)
+            sets_visit(look_for_unused, &round);
         pthread_mutex_lock(&lock);
         working = false;
         pthread_cond_broadcast(&changed);

@@ -16,6 +16,7 @@
 #include "quiet.h"
 #include "results.h"
 #include "settings.h"
+#include "unused.h"
 #include "watch/call_site.h"
 #include "watch/log.h"
 #include "words.h"
@@ -53,6 +54,7 @@ static void count_in(struct handle *handle, bool failed) {
     if (spans_wanted(ledger))
         spans_open(&handle->spans, handle_span_owner(handle),
                    failed ? LEDGER_HANDLE_FAILED : LEDGER_HANDLE_OPEN);
+    unused_watch();
 }
 
 static struct handle *new_handle(struct libpq *libpq, struct set *set, uint32_t site) {

@@ -85,14 +85,7 @@ struct libpq *results_forget(const PGresult *result) {
 struct group {
     struct place first;
     uint64_t count;
-    bool orphaned; /* the handle of one of them was finished */
 };
-
-static bool is_finished(uint64_t number) {
-    const PGconn *conn = (const PGconn *)(handle_range + handle_place(number) * HANDLE_GRAIN);
-    const struct handle *handle = handle_look_up(conn);
-    return !handle || atomic_load(&handle->number) != number;
-}
 
 static unsigned count_groups(struct group *groups) {
     unsigned count = 0;
@@ -110,7 +103,6 @@ static unsigned count_groups(struct group *groups) {
         if (found == count)
             groups[count++] = (struct group){.first = *place};
         groups[found].count++;
-        groups[found].orphaned |= is_finished(place->handle);
     }
     return count;
 }
@@ -125,9 +117,9 @@ void results_report(void) {
         const struct ledger_target *target = recorder_target_row(first->target);
         const struct misused what = {first->site, first->target, first->handle, first->function,
                                      target ? target->name : NULL};
-        /* One that is kept beside its open handle, until the end, is what a program does that thinks of the
-         * exit as its PQclear; more than one from a place, or one that outlived its handle, was forgotten. */
-        bool kept = groups[i].count == 1 && !groups[i].orphaned;
+        /* psql keeps its last error to the end, and many a program its last result: that grows to nothing.
+         * Two from the same place were forgotten, once and again. */
+        bool kept = groups[i].count == 1;
         misuse_found(kept ? MISUSE_RESULT_KEPT : MISUSE_RESULTS, &what, call_site_of(first->caller),
                      groups[i].count);
     }
