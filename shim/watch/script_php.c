@@ -71,7 +71,7 @@ static bool has_memory(const struct php *php) {
                 : *unit == 'm' || *unit == 'M' ? 20
                 : *unit == 'g' || *unit == 'G' ? 30
                                                : 0;
-    return limit << shift > (long long)php->memory_usage(true) + HEADROOM;
+    return limit > INT64_MAX >> shift || limit << shift > (long long)php->memory_usage(true) + HEADROOM;
 }
 
 static const struct text *string_of(const struct php *php, const struct value *frame, const char *key) {

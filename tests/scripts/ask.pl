@@ -37,4 +37,5 @@ my @sorted = sort { own(); getppid(); $a <=> $b } 2, 1;
 if (my $child = fork) { waitpid $child, 0 } else { own(); getppid(); require POSIX; POSIX::_exit(0) }
 { package Late; sub DESTROY { main::own(); getppid() } }
 { my $late = bless {}, 'Late'; }
+our $last = bless {}, 'Late'; # until the global destruction
 END { own(); getppid() }
