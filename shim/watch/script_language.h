@@ -4,6 +4,9 @@
 
 #include "script.h"
 
+/* Layouts are written down for machines of 64 bits whose low byte is first; elsewhere stacks stay native. */
+#define SCRIPT_LAYOUTS_HOLD (sizeof(void *) == 8 && __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__)
+
 /* Looks a function or variable of the interpreter up; NULL if there is none. `scope` is dlsym's handle. */
 void *script_symbol(void *scope, const char *name);
 

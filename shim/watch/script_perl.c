@@ -59,8 +59,9 @@ static bool find(void *scope, void *into) {
         (char *(*)(void *, void *, size_t *, int32_t))script_symbol(scope, "Perl_sv_pvn_force_flags");
     perl->free_string = (void (*)(void *, void *))script_symbol(scope, "Perl_sv_free");
     /* Without PL_thr_key it is a perl without threads, whose interpreter is laid out otherwise. */
-    return perl->layout && perl->any_interpreter && perl->context && perl->caller && perl->new_string &&
-           perl->full_name && perl->string_text && perl->free_string && script_symbol(scope, "PL_thr_key");
+    return SCRIPT_LAYOUTS_HOLD && perl->layout && perl->any_interpreter && perl->context && perl->caller &&
+           perl->new_string && perl->full_name && perl->string_text && perl->free_string &&
+           script_symbol(scope, "PL_thr_key");
 }
 
 /* The interpreter of this thread, if it is one of perl's. */

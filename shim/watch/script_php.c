@@ -50,8 +50,8 @@ static bool find(void *scope, void *into) {
     php->memory_usage = (size_t(*)(bool))script_symbol(scope, "zend_memory_usage");
     php->setting = (char *(*)(const char *, size_t, int))script_symbol(scope, "zend_ini_string");
     php->thread_storage = (void *(*)(void))script_symbol(scope, "tsrm_get_ls_cache");
-    return php->is_executing && php->backtrace && php->index && php->key && php->destroy &&
-           php->memory_usage && php->setting &&
+    return SCRIPT_LAYOUTS_HOLD && php->is_executing && php->backtrace && php->index && php->key &&
+           php->destroy && php->memory_usage && php->setting &&
            (php->thread_storage || script_symbol(scope, "executor_globals"));
 }
 

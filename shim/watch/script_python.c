@@ -7,6 +7,7 @@
  * version is fixed once it is released, and every code object and string is recognised by its type before it
  * is believed.
  */
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -15,17 +16,21 @@
 /* Offsets that differ between minor versions. */
 struct layout {
     int minor;
-    unsigned short thread_frame; /* in PyThreadState: the frame, or (3.11, 3.12) the _PyCFrame ... */
-    short cframe_frame;          /* ... and the frame in that; -1: there is none */
-    unsigned short previous, code,
-        instruction; /* in the frame; instruction 0: a PyFrameObject, 3.10 and older */
+    unsigned short thread_id;      /* in PyThreadState: pthread_self() of its thread */
+    unsigned short thread_frame;   /* there too: the frame, or (3.11, 3.12) the _PyCFrame ... */
+    short cframe_frame;            /* ... and the frame in that; -1: there is none */
+    unsigned short previous, code; /* in the frame */
+    unsigned short instruction;    /* there too; 0: it is a PyFrameObject, 3.10 and older */
     unsigned short owner, first_instruction, first_traceable; /* the latter two in the code object */
     unsigned short qualified_name, ascii_size, compact_size;
 };
 static const struct layout layouts[] = {
-    {8, 24, -1, 24, 32, 0, 0, 0, 0, 112, 48, 72},     {9, 24, -1, 24, 32, 0, 0, 0, 0, 112, 48, 72},
-    {10, 24, -1, 24, 32, 0, 0, 0, 0, 112, 48, 72},    {11, 56, 8, 48, 32, 56, 69, 184, 168, 128, 48, 72},
-    {12, 56, 0, 8, 0, 56, 70, 192, 176, 128, 40, 56}, {13, 72, -1, 8, 0, 56, 70, 200, 184, 128, 40, 56},
+    {8, 176, 24, -1, 24, 32, 0, 0, 0, 0, 112, 48, 72},
+    {9, 176, 24, -1, 24, 32, 0, 0, 0, 0, 112, 48, 72},
+    {10, 176, 24, -1, 24, 32, 0, 0, 0, 0, 112, 48, 72},
+    {11, 152, 56, 8, 48, 32, 56, 69, 184, 168, 128, 48, 72},
+    {12, 136, 56, 0, 8, 0, 56, 70, 192, 176, 128, 40, 56},
+    {13, 152, 72, -1, 8, 0, 56, 70, 200, 184, 128, 40, 56},
 };
 enum { OBJECT_TYPE = 8, STRING_LENGTH = 16, STRING_STATE = 32, OLD_CODE_FILE = 104, CODE_FILE = 112 };
 enum { OWNED_BY_GENERATOR = 1, OWNED_BY_C_STACK = 3, DEEPEST = 100000 };
@@ -67,7 +72,7 @@ static bool find(void *scope, void *into) {
     const char *runtime = script_symbol(scope, "_PyRuntime");
     python->layout = version && runtime ? layout_of(version()) : NULL;
     /* Two builds move everything: the one that traces references, the one without a GIL. */
-    if (!python->layout || script_symbol(scope, "_Py_AddToAllObjects") ||
+    if (!SCRIPT_LAYOUTS_HOLD || !python->layout || script_symbol(scope, "_Py_AddToAllObjects") ||
         (python->layout->minor >= 13 && (memcmp(runtime, "xdebugpy", 8) != 0 || pointer_at(runtime, 16))))
         return false;
     python->thread_state = (void *(*)(void))script_symbol(scope, "PyGILState_GetThisThreadState");
@@ -89,8 +94,10 @@ static const char *innermost(const struct python *python) {
     if (python->is_finalizing() && !script_on_first_thread())
         return NULL;
     const char *at = python->thread_state();
-    if (at)
-        at = pointer_at(at, layout->thread_frame);
+    /* A state that somebody else freed may still be noted as this thread's. */
+    if (!at || (pthread_t)pointer_at(at, layout->thread_id) != pthread_self())
+        return NULL;
+    at = pointer_at(at, layout->thread_frame);
     if (at && layout->cframe_frame >= 0)
         at = pointer_at(at, (size_t)layout->cframe_frame);
     return at;
