@@ -2,6 +2,7 @@
 B ?= build
 PREFIX ?= /usr/local
 CC ?= gcc
+CXX ?= g++
 CFLAGS ?= -O2 -g
 LIBPQ_INCLUDE ?= $(shell pg_config --includedir 2>/dev/null)
 
@@ -22,7 +23,7 @@ engine := $(filter-out $(FACADE:%=$(B)/shim/%.o),$(shim))
 cli := $(call objects,shim/cli/*.c)
 unit := $(call objects,tests/unit/*.c)
 programs := $(patsubst tests/programs/%.c,$(B)/programs/%,$(wildcard tests/programs/*.c))
-plain := $(addprefix $(B)/programs/plain/,never forget static whole)
+plain := $(addprefix $(B)/programs/plain/,never forget static whole leaks)
 fakes := $(patsubst tests/fake/%.c,$(B)/fake/%,$(wildcard tests/fake/call*.c)) $(B)/fake/storm $(B)/fake/libpq.so.5 \
 	$(B)/fake/future/libpq.so.5
 samples := $(B)/formats/sample
@@ -85,6 +86,9 @@ $(B)/programs/plain/never: $(B)/tests/programs/plain/never.o
 $(B)/programs/plain/static: tests/programs/plain/static.c
 	@mkdir -p $(@D)
 	$(CC) -static -o $@ $<
+$(B)/programs/plain/leaks: tests/programs/plain/leaks.cpp
+	@mkdir -p $(@D)
+	$(CXX) -std=c++17 -O1 -g -Wall -Wextra $(if $(WERROR),-Werror) $(if $(LIBPQ_INCLUDE),-I$(LIBPQ_INCLUDE)) -o $@ $< -lpq
 # A program with a libpq of its own inside; the fake one, because libpq.a wants libraries that few machines have.
 $(B)/programs/plain/whole: $(B)/tests/fake/caller.o $(B)/tests/fake/libpq.o
 	@mkdir -p $(@D)
