@@ -23,7 +23,7 @@ engine := $(filter-out $(FACADE:%=$(B)/shim/%.o),$(shim))
 cli := $(call objects,shim/cli/*.c)
 unit := $(call objects,tests/unit/*.c)
 programs := $(patsubst tests/programs/%.c,$(B)/programs/%,$(wildcard tests/programs/*.c))
-plain := $(addprefix $(B)/programs/plain/,never forget static whole leaks)
+plain := $(addprefix $(B)/programs/plain/,never forget static whole leaks_in_cpp)
 fakes := $(patsubst tests/fake/%.c,$(B)/fake/%,$(wildcard tests/fake/call*.c)) $(B)/fake/storm $(B)/fake/libpq.so.5 \
 	$(B)/fake/future/libpq.so.5
 samples := $(B)/formats/sample
@@ -86,7 +86,7 @@ $(B)/programs/plain/never: $(B)/tests/programs/plain/never.o
 $(B)/programs/plain/static: tests/programs/plain/static.c
 	@mkdir -p $(@D)
 	$(CC) -static -o $@ $<
-$(B)/programs/plain/leaks: tests/programs/plain/leaks.cpp
+$(B)/programs/plain/leaks_in_cpp: tests/programs/plain/leaks.cpp
 	@mkdir -p $(@D)
 	$(CXX) -std=c++17 -O1 -g -Wall -Wextra $(if $(WERROR),-Werror) $(if $(LIBPQ_INCLUDE),-I$(LIBPQ_INCLUDE)) -o $@ $< -lpq
 # A program with a libpq of its own inside; the fake one, because libpq.a wants libraries that few machines have.
