@@ -4,6 +4,7 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "sentence.h"
 #include "verdicts.h"
 
 /* A report in a terminal is read to its end; all of it is in the JSON form. */
@@ -37,55 +38,11 @@ static const char *base_name(const char *path) {
     return slash && slash[1] ? slash + 1 : path;
 }
 
-/* "2 leaked (1 lost), " and the like, of what there is. */
-static void put_numbers(FILE *out, const struct totals *totals) {
-    uint64_t leaked = totals->lost + totals->held + totals->unknown;
-    const char *between = " ";
-    if (leaked) {
-        fprintf(out, " %" PRIu64 " leaked", leaked);
-        if (totals->lost)
-            fprintf(out, " (%" PRIu64 " lost)", totals->lost);
-        between = ", ";
-    } else if (totals->opened) {
-        fputs(" None leaked", out);
-        between = ", ";
-    }
-    if (totals->duplicates) {
-        fprintf(out, "%s%" PRIu64 " duplicate%s", between, totals->duplicates, plural(totals->duplicates));
-        if (totals->duplicate_places)
-            fprintf(out, " at %zu call site%s", totals->duplicate_places, plural(totals->duplicate_places));
-        between = ", ";
-    }
-    if (totals->misuses) {
-        fprintf(out, "%s%" PRIu64 " misuse%s", between, totals->misuses, plural(totals->misuses));
-        between = ", ";
-    }
-    if (totals->left) {
-        fprintf(out, "%s%" PRIu64 " left to a runtime's shutdown", between, totals->left);
-        between = ", ";
-    }
-    if (between[0] == ',')
-        fputc('.', out);
-}
-
 /* The sentence that a report opens with. */
 static void put_opening(const struct page *page) {
-    const struct totals *totals = &page->report->verdicts->totals;
-    FILE *out = page->out;
-    fprintf(out, "%spqone:%s %" PRIu64 " handle%s opened", page->bold, page->plain, totals->opened,
-            plural(totals->opened));
-    if (totals->processes > 1)
-        fprintf(out, " in %zu processes, in one process", totals->processes);
-    else
-        fputc(',', out);
-    fprintf(out, " peak %" PRIu64 " alive, peak %" PRIu64 " busy at once: ", totals->alive_peak,
-            totals->busy_peak);
-    if (totals->needed)
-        fprintf(out, "%" PRIu64 " connection%s would have done.", totals->needed, plural(totals->needed));
-    else
-        fputs("none ever connected.", out);
-    put_numbers(out, totals);
-    fputc('\n', out);
+    fprintf(page->out, "%spqone:%s ", page->bold, page->plain);
+    totals_sentence(page->out, &page->report->verdicts->totals);
+    fputc('\n', page->out);
 }
 
 /* What does not fail and is nobody's mistake, or was there before, is told in few lines. */
@@ -100,11 +57,6 @@ static void put_fold(const struct page *page, const struct stack *stack, size_t 
             scripted ? " of the interpreter" : "", page->plain);
 }
 
-/* Beneath a script its interpreter's native frames say nothing, whether they have names or not. */
-static bool is_folded(const struct stack *stack, const struct frame *frame) {
-    return frame->noise || (stack->frames[0].script && !frame->script && !frame->line);
-}
-
 /* The frames behind the one that the heading names, up to a number of them. */
 static void put_stack(const struct page *page, const struct stack *stack, const struct frame *first,
                       size_t most) {
@@ -114,7 +66,7 @@ static void put_stack(const struct page *page, const struct stack *stack, const 
         char text[1024];
         if (frame == first && folded == 0 && shown == 0)
             continue;
-        if (is_folded(stack, frame)) {
+        if (frame_is_folded(stack, frame)) {
             folded++;
             continue;
         }

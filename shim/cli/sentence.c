@@ -75,20 +75,25 @@ char *finding_sentence(const struct finding *finding) {
     return NULL;
 }
 
-void stack_lines(FILE *out, const struct stack *stack, const char *indent) {
-    size_t silent = 0;
+bool frame_is_folded(const struct stack *stack, const struct frame *frame) {
+    return frame->noise || (stack->frames[0].script && !frame->script && !frame->line);
+}
+
+static void stack_lines(FILE *out, const struct stack *stack, const char *indent) {
+    size_t folded = 0;
     char text[1024];
     for (size_t i = 0; i <= stack->count; i++) {
-        if (i < stack->count && stack->frames[i].noise) {
-            silent++;
+        const struct frame *frame = i < stack->count ? &stack->frames[i] : NULL;
+        if (frame && frame_is_folded(stack, frame)) {
+            folded++;
             continue;
         }
-        if (silent)
-            fprintf(out, "%s(%zu frame%s of a runtime)\n", indent, silent, plural(silent));
-        silent = 0;
-        if (i < stack->count)
-            fprintf(out, "%s%s%s\n", indent, frame_text(&stack->frames[i], text, sizeof text),
-                    stack->frames[i].inlined ? " (inlined)" : "");
+        if (folded)
+            fprintf(out, "%s(%zu frame%s of a runtime)\n", indent, folded, plural(folded));
+        folded = 0;
+        if (frame)
+            fprintf(out, "%s%s%s\n", indent, frame_text(frame, text, sizeof text),
+                    frame->inlined ? ", inlined" : "");
     }
 }
 
@@ -105,23 +110,50 @@ void finding_stacks(FILE *out, const struct finding *finding, const char *indent
     }
 }
 
-static void say_totals(FILE *out, const struct totals *totals) {
+/* "2 leaked (1 lost), " and the like, of what there is. */
+static void put_numbers(FILE *out, const struct totals *totals) {
     uint64_t leaked = totals->lost + totals->held + totals->unknown;
+    const char *between = " ";
+    if (leaked) {
+        fprintf(out, " %" PRIu64 " leaked", leaked);
+        if (totals->lost)
+            fprintf(out, " (%" PRIu64 " lost)", totals->lost);
+        between = ", ";
+    } else if (totals->opened) {
+        fputs(" None leaked", out);
+        between = ", ";
+    }
+    if (totals->duplicates) {
+        fprintf(out, "%s%" PRIu64 " duplicate%s", between, totals->duplicates, plural(totals->duplicates));
+        if (totals->duplicate_places)
+            fprintf(out, " at %zu call site%s", totals->duplicate_places, plural(totals->duplicate_places));
+        between = ", ";
+    }
+    if (totals->misuses) {
+        fprintf(out, "%s%" PRIu64 " misuse%s", between, totals->misuses, plural(totals->misuses));
+        between = ", ";
+    }
+    if (totals->left) {
+        fprintf(out, "%s%" PRIu64 " left to a runtime's shutdown", between, totals->left);
+        between = ", ";
+    }
+    if (between[0] == ',')
+        fputc('.', out);
+}
+
+void totals_sentence(FILE *out, const struct totals *totals) {
     fprintf(out, "%" PRIu64 " handle%s opened", totals->opened, plural(totals->opened));
     if (totals->processes > 1)
-        fprintf(out, " in %zu processes", totals->processes);
-    fprintf(out, ", peak %" PRIu64 " alive, peak %" PRIu64 " busy at once", totals->alive_peak,
+        fprintf(out, " in %zu processes, in one process", totals->processes);
+    else
+        fputc(',', out);
+    fprintf(out, " peak %" PRIu64 " alive, peak %" PRIu64 " busy at once: ", totals->alive_peak,
             totals->busy_peak);
     if (totals->needed)
-        fprintf(out, ": %" PRIu64 " connection%s would have done", totals->needed, plural(totals->needed));
-    fprintf(out, ". %" PRIu64 " leaked", leaked);
-    if (totals->lost)
-        fprintf(out, " (%" PRIu64 " lost)", totals->lost);
-    fprintf(out, ", %" PRIu64 " misuse%s, %" PRIu64 " duplicate%s", totals->misuses, plural(totals->misuses),
-            totals->duplicates, plural(totals->duplicates));
-    if (totals->duplicate_places)
-        fprintf(out, " at %zu call site%s", totals->duplicate_places, plural(totals->duplicate_places));
-    putc('.', out);
+        fprintf(out, "%" PRIu64 " connection%s would have done.", totals->needed, plural(totals->needed));
+    else
+        fputs("none ever connected.", out);
+    put_numbers(out, totals);
 }
 
 char *report_sentence(const struct report *report) {
@@ -130,7 +162,7 @@ char *report_sentence(const struct report *report) {
     FILE *out = open_memstream(&text, &size);
     if (!out)
         return NULL;
-    say_totals(out, &report->verdicts->totals);
+    totals_sentence(out, &report->verdicts->totals);
     if (report->outcome)
         fprintf(out, " Exit status %d: %s.", report->outcome->status, report->outcome->why);
     if (fclose(out) == 0)

@@ -24,14 +24,18 @@ char *finding_rule(const struct finding *finding, char *into, size_t size);
  * escapes it. To be freed; NULL: no memory. */
 char *finding_sentence(const struct finding *finding);
 
-/* A frame a line, each behind `indent`; runs of frames that tell nothing are counted. */
-void stack_lines(FILE *out, const struct stack *stack, const char *indent);
+/* Does it tell a reader nothing? Noise, and beneath a script its interpreter's native frames, whether they
+ * have names or not. */
+bool frame_is_folded(const struct stack *stack, const struct frame *frame);
 
-/* The finding's stacks, each with what it is of. */
+/* The finding's stacks, each with what it is of: a frame a line, those that tell nothing counted. */
 void finding_stacks(FILE *out, const struct finding *finding, const char *indent);
 
 /* "40 handles opened, peak 12 alive, peak 3 busy at once: 3 connections would have done. 2 leaked (1 lost),
- * 9 duplicates at 3 call sites.", with how the check ended behind it. To be freed; NULL: no memory. */
+ * 9 duplicates at 3 call sites." */
+void totals_sentence(FILE *out, const struct totals *totals);
+
+/* The same, with how the check ended behind it. To be freed; NULL: no memory. */
 char *report_sentence(const struct report *report);
 
 #endif

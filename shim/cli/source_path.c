@@ -73,13 +73,13 @@ static void join(const char *directory, const char *rest, char *into, size_t siz
 bool source_path(const struct source_root *root, const char *file, char *into, size_t size) {
     char path[2 * PATH_MAX], again[2 * PATH_MAX];
     join(*file == '/' ? "" : root->here, file, path, sizeof path);
+    normalise(path);
     if (*file != '/' && access(path, F_OK) != 0) {
         join("", file, again, sizeof again);
         normalise(again);
         snprintf(into, size, "%s", again + 1);
         return false;
     }
-    normalise(path);
     const char *rest = root->alias[0] ? inside(root->alias, path) : NULL;
     if (rest) {
         join(root->here, rest, again, sizeof again);
