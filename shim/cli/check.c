@@ -3,7 +3,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "baseline.h"
@@ -110,11 +109,9 @@ static void print_suppressions(const struct verdicts *verdicts) {
 
 static int conclude(struct check *check) {
     struct options *options = &check->launch.options;
-    int program = WIFSIGNALED(check->launch.child.status) ? 128 + WTERMSIG(check->launch.child.status)
-                                                          : WEXITSTATUS(check->launch.child.status);
     struct outcome outcome;
     write_baseline(check);
-    outcome_decide(&outcome, program, &check->verdicts, &check->problems, &options->check,
+    outcome_decide(&outcome, check->launch.child.status, &check->verdicts, &check->problems, &options->check,
                    check->gate.suppressions);
     struct report report = {
         .list = &check->list, .symbols = check->symbols, .verdicts = &check->verdicts, .outcome = &outcome};
@@ -128,7 +125,7 @@ static int conclude(struct check *check) {
         print_suppressions(&check->verdicts);
     int status = outcome.status == 0 && !written ? EXIT_PQONE : outcome.status;
     /* Quiet, but never without a word for why it failed. */
-    if (quiet && outcome.status != program)
+    if (quiet && (outcome.status != outcome.program_status || check->verdicts.failing))
         say("check failed: %s", outcome.why);
     outcome_release(&outcome);
     return status;

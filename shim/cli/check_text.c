@@ -202,11 +202,18 @@ static void put_running(const struct page *page) {
         const struct running *running = &verdicts->running[i];
         fprintf(page->out, "    still running: %s[%d], ", base_name(running->program), (int)running->pid);
         if (running->handles)
-            fprintf(page->out, "with %" PRIu64 " handle%s that it may finish yet: not judged\n",
-                    running->handles, plural(running->handles));
+            fprintf(page->out, "with %" PRIu64 " handle%s\n", running->handles, plural(running->handles));
         else
             fputs("what it does from now on is not judged\n", page->out);
     }
+}
+
+static void put_unjudged(const struct page *page) {
+    uint64_t count = page->report->verdicts->totals.unjudged;
+    if (count)
+        fprintf(page->out,
+                "    not judged: %" PRIu64 " handle%s that a process still running may finish yet\n", count,
+                plural(count));
 }
 
 static void put_verdict(const struct page *page) {
@@ -245,10 +252,11 @@ bool check_text(FILE *out, const struct report *report) {
         put_clean(&page);
         return true;
     }
-    if (report->verdicts->totals.processes)
+    if (report->verdicts->totals.opened || report->verdicts->count)
         put_opening(&page);
     put_findings(&page);
     put_running(&page);
+    put_unjudged(&page);
     if (report->outcome) {
         put_suppressions(&page);
         put_baseline(&page);

@@ -100,6 +100,20 @@ static void tell_forefather(const struct ledger_list *list, uint8_t **heirs, siz
     }
 }
 
+/* A child that still runs and has not used libpq has no ledger to tell by; its memory does. */
+static void ask_runners(const struct ledger_list *list, uint8_t **heirs, size_t at) {
+    const struct ledger *ledger = &list->ledgers[at];
+    bool inherited = false;
+    for (size_t i = 0; i < list->runners.count && !inherited; i++) {
+        const struct runner *runner = &list->runners.runners[i];
+        inherited = runner->pid != ledger->header.pid && runner->start >= ledger->header.process_start &&
+                    runner_has_reserved(runner, ledger->header.handle_range);
+    }
+    for (uint32_t row = 0; inherited && row < ledger->handle_count; row++)
+        if (heirs[at][row] == HEIR_NONE)
+            heirs[at][row] = HEIR_RUNS;
+}
+
 uint8_t **handover_resolve(const struct ledger_list *list) {
     uint8_t **heirs = calloc(list->count + 1, sizeof *heirs);
     bool good = heirs != NULL;
@@ -116,6 +130,9 @@ uint8_t **handover_resolve(const struct ledger_list *list) {
                 tell_forefather(list, heirs, i, &ledger->handles[row]);
         }
     }
+    for (size_t i = 0; good && i < list->count; i++)
+        if (!list->ledgers[i].alive && list->runners.count)
+            ask_runners(list, heirs, i);
     if (good)
         return heirs;
     handover_free(heirs, list);

@@ -15,6 +15,9 @@
 #include "library.h"
 #include "say.h"
 
+/* Looks at a run whose processes keep ending. */
+enum { LOOKS = 20 };
+
 bool launch_is_off(const struct launch *launch) {
     return launch->options.settings.disable || launch->options.settings.mode == MODE_OFF;
 }
@@ -113,10 +116,9 @@ int launch_run(struct launch *launch) {
 }
 
 /* The program's own process ended just now; when other dead processes ended, nobody knows. */
-void launch_ledgers(const struct launch *launch, struct ledger_list *into) {
-    ledger_files_of_run(launch->directory, launch->id, into);
-    for (size_t i = 0; i < into->count; i++) {
-        struct ledger *ledger = &into->ledgers[i];
+static void tell_end(const struct launch *launch, struct ledger_list *list) {
+    for (size_t i = 0; i < list->count; i++) {
+        struct ledger *ledger = &list->ledgers[i];
         if (ledger->header.pid != launch->child.pid || ledger->header.process_state != LEDGER_RUNNING ||
             ledger->replaced)
             continue;
@@ -125,4 +127,17 @@ void launch_ledgers(const struct launch *launch, struct ledger_list *into) {
         ledger->left = WIFEXITED(launch->child.status);
         ledger->signal = WIFSIGNALED(launch->child.status) ? WTERMSIG(launch->child.status) : 0;
     }
+}
+
+void launch_ledgers(const struct launch *launch, struct ledger_list *into) {
+    /* Who ends between one look and the other leaves a picture of no moment: then again. */
+    for (int tries = 0; tries < LOOKS; tries++) {
+        ledger_files_release(into);
+        if (launch->checks)
+            runners_find(launch->id, &into->runners);
+        ledger_files_of_run(launch->directory, launch->id, into);
+        if (runners_are_alive(&into->runners))
+            break;
+    }
+    tell_end(launch, into);
 }

@@ -93,6 +93,34 @@ static int by_opening(const void *left, const void *right) {
     return a->header.pid < b->header.pid ? -1 : a->header.pid > b->header.pid;
 }
 
+/* May a file that cannot be read be a ledger of the run? One whose head is whole says so; a process younger
+ * than the launcher may be its own. A head of zeros is of a process that was about to use libpq. */
+static bool is_of_run(const char *path, const struct named_file *named, const char *run) {
+    struct ledger_header header;
+    memset(&header, 0, sizeof header);
+    int file = open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+    ssize_t length = file < 0 ? 0 : read(file, &header, sizeof header);
+    if (file >= 0)
+        close(file);
+    if (length >= (ssize_t)(offsetof(struct ledger_header, run) + sizeof header.run) &&
+        memcmp(header.magic, LEDGER_MAGIC, sizeof header.magic) == 0)
+        return strncmp(header.run, run, sizeof header.run) == 0;
+    pid_t launcher;
+    uint64_t start;
+    static const char zeros[sizeof header.magic];
+    bool begun = file < 0 || memcmp(header.magic, zeros, sizeof zeros) != 0;
+    return begun && incarnation_from_name(run, &launcher, &start, NULL) && named->start >= start;
+}
+
+static void note_damage(struct ledger_list *list, const char *path, const char *why) {
+    char *sentence = NULL;
+    char **more = realloc(list->damaged, (list->damaged_count + 1) * sizeof *more);
+    if (more)
+        list->damaged = more;
+    if (more && asprintf(&sentence, "the ledger %s %s: what its process did is not known", path, why) >= 0)
+        list->damaged[list->damaged_count++] = sentence;
+}
+
 /* Adds the ledgers of `run`, or of `pid` where run is NULL. */
 static void collect(const char *directory, const char *run, pid_t pid, struct ledger_list *into) {
     size_t count, before = into->count;
@@ -104,9 +132,10 @@ static void collect(const char *directory, const char *run, pid_t pid, struct le
             continue;
         snprintf(path, sizeof path, "%s/%s", directory, files[i].name);
         if (!ledger_read(path, &ledger, why, sizeof why)) {
-            /* Of a run only what says so is ours; an unreadable file says nothing. */
             if (!run)
                 say("%s %s", path, why);
+            else if (is_of_run(path, &files[i], run))
+                note_damage(into, path, why);
             continue;
         }
         if (run && strcmp(ledger.header.run, run) != 0)
@@ -178,6 +207,10 @@ void ledger_files_prune(const char *directory) {
 void ledger_files_release(struct ledger_list *list) {
     for (size_t i = 0; i < list->count; i++)
         ledger_release(&list->ledgers[i]);
+    for (size_t i = 0; i < list->damaged_count; i++)
+        free(list->damaged[i]);
+    free(list->damaged);
+    runners_release(&list->runners);
     free(list->ledgers);
     memset(list, 0, sizeof *list);
 }

@@ -5,10 +5,14 @@
 #include <sys/types.h>
 
 #include "ledger_reader.h"
+#include "runners.h"
 
 struct ledger_list {
     struct ledger *ledgers;
     size_t count, capacity;
+    char **damaged; /* of a run: a sentence for each of its ledgers that cannot be read */
+    size_t damaged_count;
+    struct runners runners; /* of a check: who still runs */
 };
 
 /* Adds every ledger whose header names `run`, oldest first. */

@@ -6,8 +6,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 
 #include "commands.h"
+#include "findings.h"
 
 void problem_add(struct problems *problems, bool fatal, const char *format, ...) {
     va_list arguments;
@@ -62,10 +64,11 @@ static void put_failing(FILE *out, const struct verdicts *verdicts) {
     }
 }
 
-static void put_why(FILE *out, const struct outcome *outcome, const struct verdicts *verdicts,
+static void put_why(FILE *out, const struct outcome *outcome, int signal, const struct verdicts *verdicts,
                     const struct problems *problems) {
-    if (outcome->program_status > 128)
-        fprintf(out, "the program ended with status %d (a signal, or its own word)", outcome->program_status);
+    char name[32];
+    if (signal)
+        fprintf(out, "the program was ended by %s", findings_signal(signal, name, sizeof name));
     else if (outcome->program_status)
         fprintf(out, "the program itself ended with status %d", outcome->program_status);
     if (outcome->program_status && (verdicts->failing || problems->fatal))
@@ -80,9 +83,11 @@ static void put_why(FILE *out, const struct outcome *outcome, const struct verdi
         fputs("nothing that fails the check was found", out);
 }
 
-void outcome_decide(struct outcome *outcome, int program_status, const struct verdicts *verdicts,
+void outcome_decide(struct outcome *outcome, int wait_status, const struct verdicts *verdicts,
                     const struct problems *problems, const struct check_options *options,
                     const struct suppressions *suppressions) {
+    int signal = WIFSIGNALED(wait_status) ? WTERMSIG(wait_status) : 0;
+    int program_status = signal ? 128 + signal : WEXITSTATUS(wait_status);
     *outcome = (struct outcome){.program_status = program_status,
                                 .problems = (const char *const *)problems->sentences,
                                 .problem_count = problems->count,
@@ -102,7 +107,7 @@ void outcome_decide(struct outcome *outcome, int program_status, const struct ve
     size_t size;
     FILE *out = open_memstream(&why, &size);
     if (out) {
-        put_why(out, outcome, verdicts, problems);
+        put_why(out, outcome, signal, verdicts, problems);
         if (fclose(out) != 0)
             why = NULL;
     }

@@ -18,9 +18,10 @@ void problem_add(struct problems *problems, bool fatal, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 void problems_release(struct problems *problems);
 
-/* The program's own failure comes first, then findings, then that something could not be watched. What the
- * outcome points to belongs to the arguments, and to itself until outcome_release. */
-void outcome_decide(struct outcome *outcome, int program_status, const struct verdicts *verdicts,
+/* `wait_status` is the program's, as waitpid has it. Its own failure comes first, then findings, then that
+ * something could not be watched. What the outcome points to belongs to the arguments, and to itself until
+ * outcome_release. */
+void outcome_decide(struct outcome *outcome, int wait_status, const struct verdicts *verdicts,
                     const struct problems *problems, const struct check_options *options,
                     const struct suppressions *suppressions);
 void outcome_release(struct outcome *outcome);

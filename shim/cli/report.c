@@ -13,6 +13,7 @@
 #include "options.h"
 #include "reports.h"
 #include "say.h"
+#include "verdicts.h"
 
 static bool is_pid(const char *word, pid_t *pid) {
     char *end;
@@ -60,6 +61,26 @@ static bool add_file(const char *path, struct ledger_list *list) {
     return ledger_files_add(list, &ledger);
 }
 
+/* Of processes that a check only watched, what the check would say; of one that runs, what it holds now. */
+static bool is_of_a_check(const struct ledger_list *list) {
+    for (size_t i = 0; i < list->count; i++)
+        if (list->ledgers[i].alive || strcmp(list->ledgers[i].header.mode, "observe") != 0)
+            return false;
+    return true;
+}
+
+static bool print(const struct options *options, const struct ledger_list *list) {
+    struct verdicts verdicts = {0};
+    struct symbols *symbols = symbols_new();
+    struct report report = {.list = list, .symbols = symbols};
+    if (symbols && is_of_a_check(list) && verdicts_gather(list, symbols, NULL, &verdicts))
+        report.verdicts = &verdicts;
+    bool good = reports_write(options, &report, STDOUT_FILENO);
+    verdicts_release(&verdicts);
+    symbols_free(symbols);
+    return good;
+}
+
 static int report(const struct options *options) {
     struct ledger_list list = {0};
     bool good = true;
@@ -68,7 +89,7 @@ static int report(const struct options *options) {
         good = (is_pid(*word, &pid) ? add_pid(options, pid, &list) : add_file(*word, &list)) && good;
     }
     if (list.count > 0)
-        good = reports_write(options, &(struct report){.list = &list}, STDOUT_FILENO) && good;
+        good = print(options, &list) && good;
     ledger_files_release(&list);
     return good ? EXIT_SUCCESS : EXIT_PQONE;
 }

@@ -74,6 +74,9 @@ static void look_at_witness(const struct witness_page *page, bool fatal, struct 
 void unwatched_find(const struct launch *launch, const struct ledger_list *list, struct problems *into) {
     bool fatal = !launch->options.check.allow_unused, loaded = false;
     uint64_t opened = 0;
+    /* Without all ledgers there is no verdict, whatever is allowed. */
+    for (size_t i = 0; i < list->damaged_count; i++)
+        problem_add(into, true, "%s", list->damaged[i]);
     if (launch->witness)
         look_at_witness(launch->witness, fatal, into);
     for (size_t i = 0; i < list->count; i++) {

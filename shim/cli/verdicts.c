@@ -111,6 +111,7 @@ static void add_handle(struct view *view, uint32_t row) {
                       handle->state == LEDGER_HANDLE_TAKEN;
     if (view->running) {
         view->running->handles += unfinished || handle->state == LEDGER_HANDLE_INHERITED;
+        view->into->totals.unjudged += unfinished;
         return;
     }
     if (!unfinished)
@@ -123,6 +124,8 @@ static void add_handle(struct view *view, uint32_t row) {
         add_handed(view, handle);
         break;
     case HEIR_RUNS:
+        view->into->totals.unjudged++;
+        break;
     case HEIR_LEAKS:
         break;
     }
@@ -135,6 +138,7 @@ static void add_unlisted(struct view *view) {
         return;
     if (view->running) {
         view->running->handles += count;
+        view->into->totals.unjudged += count;
         return;
     }
     struct occurrence occurrence = {.opened = LEDGER_ROW_NONE,
@@ -372,17 +376,30 @@ static bool gather(const struct ledger_list *list, uint8_t **heirs, struct symbo
     return gathering_end(gathering, &into->findings, &into->count);
 }
 
+/* Those that have no ledger, because they did not use libpq until now. */
+static void add_runners(const struct ledger_list *list, struct verdicts *into) {
+    for (size_t i = 0; i < list->runners.count; i++) {
+        const struct runner *runner = &list->runners.runners[i];
+        bool known = false;
+        for (size_t j = 0; j < into->running_count && !known; j++)
+            known = into->running[j].pid == runner->pid;
+        if (!known)
+            into->running[into->running_count++] = (struct running){runner->pid, runner->program, 0};
+    }
+}
+
 bool verdicts_gather(const struct ledger_list *list, struct symbols *symbols, struct gate *gate,
                      struct verdicts *into) {
     memset(into, 0, sizeof *into);
     uint8_t **heirs = handover_resolve(list);
-    into->running = calloc(list->count + 1, sizeof *into->running);
+    into->running = calloc(list->count + list->runners.count + 1, sizeof *into->running);
     bool good = heirs && into->running && gather(list, heirs, symbols, gate, into);
     handover_free(heirs, list);
     if (!good) {
         verdicts_release(into);
         return false;
     }
+    add_runners(list, into);
     if (gate)
         gate_judge(gate, into->findings, into->count);
     for (size_t i = 0; i < into->count; i++) {

@@ -69,6 +69,7 @@ struct totals {
         needed; /* needed: server connections that would have done, in the process with the peak */
     uint64_t lost, held, unknown, left, handed, misuses; /* misuses: those that are no notes */
     uint64_t servers_peak;
+    uint64_t unjudged; /* unfinished, but a process that still runs may finish them yet */
     size_t duplicate_places, processes;
 };
 
