@@ -108,18 +108,25 @@ void search_add_thread(struct search *search, uint64_t stack, uint64_t block) {
         search->threads[search->thread_count++] = (struct search_thread){stack, block};
 }
 
-/* A place that the word may mean, in one of the ways that programs keep a pointer; UINT32_MAX for none. */
+/* The handle that a word is, also with tags or as a small integer of Ruby's; UINT32_MAX for none. */
 static inline uint32_t place_of(const struct search *search, uint64_t word) {
     uint64_t plain = (word & ADDRESS_BITS) - search->range;
     if (plain < search->range_size)
         return (uint32_t)(plain / SEARCH_GRAIN);
     uint64_t shifted = (word >> 1 & ADDRESS_BITS) - search->range;
-    if (shifted < search->range_size)
-        return (uint32_t)(shifted / SEARCH_GRAIN);
-    uint64_t digits = (word >> 32 << 30 | (word & 0x3fffffff)) - search->range;
-    if (digits < search->range_size && (word & 0xc0000000) == 0)
-        return (uint32_t)(digits / SEARCH_GRAIN);
-    return UINT32_MAX;
+    return shifted < search->range_size ? (uint32_t)(shifted / SEARCH_GRAIN) : UINT32_MAX;
+}
+
+/* An integer of Python's: count of references, type, size or tag, then digits. One that was freed has a link
+ * where its count was, which is an address or nothing. */
+static uint32_t place_of_digits(const struct search *search, uint64_t at, uint64_t word) {
+    const uint64_t most = UINT64_C(1) << 33;
+    uint64_t header[3], address = (word >> 32 << 30 | (word & 0x3fffffff)) - search->range;
+    if (address >= search->range_size || (word & 0xc0000000) ||
+        !search_read(search, at - sizeof header, header, sizeof header) || header[0] == 0 ||
+        header[0] >= most)
+        return UINT32_MAX;
+    return (uint32_t)(address / SEARCH_GRAIN);
 }
 
 static void hit(struct search *search, uint64_t at, uint32_t place) {
@@ -147,6 +154,8 @@ static void scan(struct search *search, uint64_t at, const uint64_t *words, size
                                  (word >> 1 & ADDRESS_BITS) - range < size || (word >> 32) - digits <= 1,
                              0)) {
             uint32_t place = place_of(search, word);
+            if (place == UINT32_MAX)
+                place = place_of_digits(search, at + i * 8, word);
             if (place != UINT32_MAX)
                 hit(search, at + i * 8, place);
         }

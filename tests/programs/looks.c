@@ -290,13 +290,24 @@ CASE(as_fixnum, OBSERVE, "a handle in a small integer of Ruby's is held") {
     expect_verdict(keep_as_fixnum, LEDGER_HELD);
 }
 
+/* As Python has one: count of references, type, size, digits. */
+static uint64_t integer[4] = {1, 0, 2, 0};
 CHILD(keep_as_digits) {
     uintptr_t address = (uintptr_t)connect_shop();
-    secret = (address & 0x3fffffff) | address >> 30 << 32;
-    KEEP(&secret);
+    integer[3] = (address & 0x3fffffff) | address >> 30 << 32;
+    KEEP(integer);
 }
 CASE(as_digits, OBSERVE, "a handle in an integer of Python's is held") {
     expect_verdict(keep_as_digits, LEDGER_HELD);
+}
+
+CHILD(free_digits) {
+    keep_as_digits();
+    integer[0] = (uintptr_t)integer;
+    KEEP(integer);
+}
+CASE(as_freed_digits, OBSERVE, "a handle in an integer that Python has freed is lost") {
+    expect_verdict(free_digits, LEDGER_LOST);
 }
 
 CHILD(fail_to_connect) {
