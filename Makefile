@@ -137,7 +137,14 @@ $(B)/bench/%: tests/bench/%.c
 	@mkdir -p $(@D)
 	$(compile) -o $@ $< -lpq
 
-test-programs: all $(programs) $(plain) $(fakes) $(scripts) $(samples)
+$(B)/timeline/overlap: $(B)/tests/timeline/overlap.o
+	@mkdir -p $(@D)
+	$(link) -rdynamic -o $@ $^ -lpq
+$(B)/timeline/%: $(B)/tests/timeline/%.o
+	@mkdir -p $(@D)
+	$(link) -o $@ $^
+
+test-programs: all $(B)/timeline/overlap $(B)/timeline/story $(programs) $(plain) $(fakes) $(scripts) $(samples)
 
 test:
 	@tests/install-needs build test

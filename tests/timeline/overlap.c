@@ -20,20 +20,29 @@ PGconn *fail(void);
 
 static const char conninfo[] = "dbname=shop user=app";
 
+/* Keeps the call before it from becoming a jump, which would leave no frame. */
+static inline void stay(void) {
+    __asm__ volatile("" ::: "memory");
+}
+
 __attribute__((noinline)) PGconn *open_first(void) {
     PGconn *handle = PQconnectdb(conninfo);
+    stay();
     return handle;
 }
 __attribute__((noinline)) PGconn *open_second(void) {
     PGconn *handle = PQconnectdb(conninfo);
+    stay();
     return handle;
 }
 __attribute__((noinline)) PGconn *open_third(void) {
     PGconn *handle = PQconnectdb(conninfo);
+    stay();
     return handle;
 }
 __attribute__((noinline)) PGconn *fail(void) {
     PGconn *handle = PQconnectdb("host=/nowhere dbname=shop user=app");
+    stay();
     return handle;
 }
 
