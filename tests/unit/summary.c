@@ -31,7 +31,7 @@ static const char *render(bool json, size_t times) {
     for (size_t i = 0; i < times; i++)
         cr_assert(ledger_parse(header, header->file_size, &ledgers[i], why, sizeof why), "%s", why);
     FILE *out = open_memstream(&text, &size);
-    struct ledger_list list = {ledgers, times, times};
+    struct ledger_list list = {.ledgers = ledgers, .count = times, .capacity = times};
     if (json)
         cr_expect(report_json(out, &(struct report){.list = &list}));
     else
