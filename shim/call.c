@@ -4,8 +4,13 @@
 
 #include <errno.h>
 #include <execinfo.h>
+#include <fcntl.h>
+#include <poll.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
+#include <unistd.h>
 
 #include "lease.h"
 #include "settings.h"
@@ -35,6 +40,40 @@ bool call_is_on_stack(uint64_t inside, const struct handle *handle) {
            call->here == CALL_HERE && is_inside(handle->libpq);
 }
 
+static bool is_poll(long number) {
+#ifdef SYS_poll
+    if (number == SYS_poll)
+        return true;
+#endif
+    return number == SYS_ppoll;
+}
+
+bool call_waits_elsewhere(const struct handle *handle, const PGconn *conn) {
+    uint64_t inside = atomic_load_explicit(&handle->inside, memory_order_relaxed);
+    int thread = (int)(inside & ((1u << CALL_THREAD_BITS) - 1)), error = errno;
+    char path[64], text[256];
+    long number = -1;
+    unsigned long long first = 0;
+    struct pollfd polled = {.fd = -1};
+    if (!inside || thread == process_thread())
+        return false;
+    snprintf(path, sizeof path, "/proc/self/task/%d/syscall", thread);
+    int file = open(path, O_RDONLY | O_CLOEXEC);
+    ssize_t length = file < 0 ? 0 : read(file, text, sizeof text - 1);
+    if (file >= 0)
+        close(file);
+    text[length > 0 ? length : 0] = '\0';
+    /* libpq waits in poll, for one descriptor; what it polls lies on the other's stack, so the kernel reads
+     * it. */
+    if (sscanf(text, "%ld 0x%llx", &number, &first) == 2 && is_poll(number)) {
+        struct iovec into = {&polled, sizeof polled}, from = {(void *)(uintptr_t)first, sizeof polled};
+        if (process_vm_readv(getpid(), &into, 1, &from, 1, 0) != (ssize_t)sizeof polled)
+            polled.fd = -1;
+    }
+    errno = error;
+    return polled.fd >= 0 && polled.fd == handle->libpq->PQsocket(conn);
+}
+
 /* Of the functions that need the handle's own PGconn, those that only look at it. */
 static bool only_looks(const char *function) {
     static const char *const functions[] = {"PQsocket", "PQbackendPID", "PQconninfo",    "PQsslStruct",
@@ -45,16 +84,26 @@ static bool only_looks(const char *function) {
     return false;
 }
 
-/* The handle's previous call never came back, or it is another thread's and does. Nobody can say what the
- * session is in the middle of, so no one else gets it. Which of the two it was, only the other thread can
- * tell, by coming back: it finds who came in between. */
+/* Another thread may be inside the call that was found, or have left it by longjmp. Only the other can tell,
+ * by coming back: then it finds who came in between. Unless it can be seen waiting for the server this
+ * moment; that is said at once, since what two threads do to a PGconn may be a crash. */
+static void come_in_between(struct handle *handle, const struct server *server, const struct call *call) {
+    if (server && call_waits_elsewhere(handle, server->conn)) {
+        const struct misused what = handle_misused(handle, call->function);
+        misuse_happened(MISUSE_TWO_THREADS, &what, call->caller);
+        return;
+    }
+    atomic_store_explicit(&handle->intruder_place, call_site_here(call->caller), memory_order_relaxed);
+    atomic_store_explicit(&handle->intruder, call->function, memory_order_release);
+}
+
+/* The handle's previous call never came back, or has not yet. Nobody can say what the session is in the
+ * middle of, so no one else gets it. */
 static void abandon(struct handle *handle, const struct call *call, uint64_t inside) {
     const uint64_t mask = (1u << CALL_THREAD_BITS) - 1;
-    if ((inside & mask) != (call_word(call) & mask) && !only_looks(call->function)) {
-        atomic_store_explicit(&handle->intruder_place, call_site_here(call->caller), memory_order_relaxed);
-        atomic_store_explicit(&handle->intruder, call->function, memory_order_release);
-    }
     struct server *server = lease_held(handle);
+    if ((inside & mask) != (call_word(call) & mask) && !only_looks(call->function))
+        come_in_between(handle, server, call);
     atomic_store_explicit(&handle->inside, 0, memory_order_relaxed);
     if (server && server->state != SERVER_OWN)
         lease_pin(handle, server, PIN_ABANDONED, NULL);
@@ -125,6 +174,7 @@ static PGconn *enter(struct call *call, struct handle *handle, struct server *se
     unused_no_more(handle, "used");
     call->here = CALL_HERE;
     call->handle = handle;
+    call->number = atomic_load_explicit(&handle->number, memory_order_relaxed);
     call->outer = atomic_load_explicit(&handle->inside, memory_order_relaxed);
     call->server = server;
     call->result = NULL;
@@ -253,8 +303,7 @@ static void look_for_intruder(struct handle *handle, struct call *call) {
         atomic_store_explicit(&handle->inside, call->outer, memory_order_relaxed);
         return;
     }
-    const struct misused what = {handle->site, set_ledger_target(handle->set), atomic_load(&handle->number),
-                                 function, set_name(handle->set)};
+    const struct misused what = handle_misused(handle, function);
     misuse_found(MISUSE_TWO_THREADS, &what,
                  atomic_load_explicit(&handle->intruder_place, memory_order_relaxed), 1);
 }
@@ -265,6 +314,10 @@ void call_end(struct call *call) {
     struct server *server = call->server;
     struct libpq *libpq = handle->libpq;
     call->here = 0;
+    if (__builtin_expect(atomic_load_explicit(&handle->number, memory_order_relaxed) != call->number, 0)) {
+        errno = saved_errno; /* another thread finished it: its memory may be another handle's by now */
+        return;
+    }
     if (__builtin_expect(atomic_load_explicit(&handle->inside, memory_order_relaxed) != call_word(call), 0))
         look_for_intruder(handle, call);
     else

@@ -17,7 +17,8 @@ struct call {
     const PGresult *result; /* what it gives to the program, once it is there */
     uint64_t here;          /* CALL_HERE while the frame is what it says it is */
     struct handle *handle;
-    uint64_t outer; /* the call that this one runs inside of, as handle.inside */
+    uint64_t number; /* the handle's; another one's by the end if it was finished meanwhile */
+    uint64_t outer;  /* the call that this one runs inside of, as handle.inside */
     struct server *server;
     bool discard_all;
 } __attribute__((aligned(32)));
@@ -32,6 +33,11 @@ static inline uint64_t call_word(const struct call *call) {
 
 /* Is this call, found in a handle, in progress on the stack of the thread that asks? */
 bool call_is_on_stack(uint64_t inside, const struct handle *handle);
+
+/* Does another thread's call on the handle wait for this connection's server? A thread of which that cannot
+ * be seen from outside, because it runs or left by longjmp, does not. Two system calls, where a call is noted
+ * at all. */
+bool call_waits_elsewhere(const struct handle *handle, const PGconn *conn);
 
 #define CALL_HERE UINT64_C(0x70716f6e6563616c)
 

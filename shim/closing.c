@@ -125,10 +125,13 @@ void close_handle(struct handle *handle, void *caller) {
     struct server *server = lease_held(handle);
     uint64_t inside = atomic_load(&handle->inside);
     if (inside && call_is_on_stack(inside, handle)) {
-        const struct misused what = {handle->site, set_ledger_target(handle->set),
-                                     atomic_load(&handle->number), "PQfinish", set_name(handle->set)};
+        const struct misused what = handle_misused(handle, "PQfinish");
         misuse_happened(MISUSE_FINISH_IN_CALL, &what, caller);
         return;
+    }
+    if (server && inside && call_waits_elsewhere(handle, server->conn)) {
+        const struct misused what = handle_misused(handle, "PQfinish");
+        misuse_happened(MISUSE_TWO_THREADS, &what, caller); /* now: the other thread may crash */
     }
     struct set *set = handle->set;
     if (server && results_are_kept && server->generation == process_generation)

@@ -188,6 +188,11 @@ void handle_was_finished(const PGconn *conn, const char *function, void *caller)
                     caller);
 }
 
+struct misused handle_misused(const struct handle *handle, const char *function) {
+    return (struct misused){handle->site, set_ledger_target(handle->set), atomic_load(&handle->number),
+                            function, set_name(handle->set)};
+}
+
 void handle_say(struct handle *handle, const char *text) {
     size_t size = strlen(text) + 1;
     if (size > handle->error_size) {

@@ -20,6 +20,7 @@
 #include "pin.h"
 #include "process.h"
 #include "real.h"
+#include "watch/misuse.h"
 #include "watch/recorder.h"
 #include "watch/spans.h"
 
@@ -128,6 +129,9 @@ static inline __attribute__((always_inline)) struct handle *handle_of(const PGco
 
 /* As its spans are to name it. */
 struct span_owner handle_span_owner(const struct handle *handle);
+
+/* What a misuse of the handle in libpq's `function` (NULL: not known) has to say. */
+struct misused handle_misused(const struct handle *handle, const char *function);
 
 /* Keeps a copy of `text` as the handle's own error message ("" to clear). */
 void handle_say(struct handle *handle, const char *text);

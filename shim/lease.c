@@ -392,8 +392,7 @@ static struct server *take_slowly(struct handle *handle, enum patience patience)
 }
 
 static void say_both_sides(const struct handle *handle) {
-    const struct misused what = {handle->site, set_ledger_target(handle->set), number_of(handle), NULL,
-                                 set_name(handle->set)};
+    const struct misused what = handle_misused(handle, NULL);
     misuse_happened(MISUSE_BOTH_SIDES, &what, NULL);
 }
 

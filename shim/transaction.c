@@ -197,7 +197,6 @@ void transaction_finished(const struct handle *handle, const struct server *serv
         kind = MISUSE_UNCOMMITTED_FAILED;
     else if (status != PQTRANS_INTRANS && !(status == PQTRANS_ACTIVE && bits & OPEN))
         return;
-    const struct misused what = {handle->site, set_ledger_target(handle->set), atomic_load(&handle->number),
-                                 "PQfinish", set_name(handle->set)};
+    const struct misused what = handle_misused(handle, "PQfinish");
     misuse_happened(kind, &what, caller);
 }

@@ -87,6 +87,24 @@ CASE(two_threads, "PQONE_MODE=observe",
     expect_text(ask(shared, "SELECT 1"), "1");
     PQfinish(shared);
 }
+CASE(finished_under_way, "PQONE_MODE=observe",
+     "PQfinish while another thread waits in a call is reported before it can do harm") {
+    if (!shimmed())
+        skip("nothing to see without the shim");
+    int child = fork();
+    if (child == 0) {
+        pthread_t thread;
+        shared = open_handle();
+        pthread_create(&thread, NULL, runs, "SELECT pg_sleep(5)");
+        sleep_ms(200);
+        PQfinish(shared);
+        _exit(0); /* what becomes of the other thread is not for us to see */
+    }
+    expect_number(child_status(child), 0);
+    expect_number(
+        log_lines("misuse: two threads in one handle at once (PQfinish), for app@", "opened at open_with"),
+        1);
+}
 static void *flushes(void *unused) {
     for (int i = 0; i < 2000; i++)
         PQflush(shared);
