@@ -213,31 +213,33 @@ bool options_run(char **arguments, struct options *into, char *why, size_t size)
     return true;
 }
 
-/* Only watching tells what the program does by itself. */
-static bool observe(struct options *into, enum mode environment, char *why, size_t size) {
+/* Only watching tells what the program does by itself. `variable` is PQONE_MODE as it was; now it is set if
+ * an option has set it. */
+static bool observe(struct options *into, const char *variable, char *why, size_t size) {
     enum mode asked = into->settings.mode;
-    if (asked == MODE_OBSERVE || asked == MODE_OFF || into->help || into->version)
-        return true;
-    if (asked != environment) {
-        snprintf(why, size, "check changes nothing, it only watches: --mode %s is for pqone run",
-                 setting_mode_word(asked));
+    const char *word = setting_mode_word(asked);
+    if (asked != MODE_OBSERVE && asked != MODE_OFF && getenv("PQONE_MODE")) {
+        snprintf(why, size, "check changes nothing, it only watches: --mode %s is for pqone run", word);
         return false;
     }
-    const char *variable = getenv("PQONE_MODE");
-    if (variable && strcmp(variable, setting_mode_word(asked)) == 0 && !into->quiet)
-        say("PQONE_MODE=%s is set aside: check only watches (observe)", variable);
-    return accept_setting("MODE", "observe", into, why, size);
+    if (asked != MODE_OBSERVE && asked != MODE_OFF && variable && strcmp(variable, word) == 0 && !into->quiet)
+        say("PQONE_MODE=%s is set aside: check only watches (observe)", word);
+    return accept_setting("MODE", asked == MODE_OFF ? "off" : "observe", into, why, size);
 }
 
 bool options_check(char **arguments, struct options *into, char *why, size_t size) {
     memset(into, 0, sizeof *into);
     settings_from_environment(&into->settings);
-    enum mode environment = into->settings.mode;
-    if (!check_options_begin(&into->check, why, size) || !parse(arguments, COMMAND_CHECK, into, why, size) ||
-        !check_options_end(&into->check, why, size) || !observe(into, environment, why, size))
-        return false;
-    report_from_environment(into, why, size);
-    return true;
+    char *variable = getenv("PQONE_MODE") ? strdup(getenv("PQONE_MODE")) : NULL;
+    unsetenv("PQONE_MODE");
+    bool good =
+        check_options_begin(&into->check, why, size) && parse(arguments, COMMAND_CHECK, into, why, size);
+    if (good && !into->help && !into->version)
+        good = check_options_end(&into->check, why, size) && observe(into, variable, why, size);
+    free(variable);
+    if (good)
+        report_from_environment(into, why, size);
+    return good;
 }
 
 bool options_report(char **arguments, struct options *into, char *why, size_t size) {

@@ -19,8 +19,8 @@ enum { ANNOTATIONS = 10, SUMMARY_BYTES = 1000 * 1000, LOUDNESSES = LOUD_NOTE + 1
 
 static const char *const commands[] = {"error", "warning", "notice"};
 
-/* The runner undoes exactly these (and a carriage return, which is a control character here); in a property, a
- * colon or a comma would end it. */
+/* The runner undoes exactly these (and a carriage return, which is a control character here); in a property,
+ * a colon or a comma would end it. */
 static void put_escaped(FILE *out, const char *text, bool property) {
     while (*text) {
         uint32_t code;

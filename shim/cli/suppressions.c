@@ -204,7 +204,7 @@ char *suppression_for(const struct finding *finding) {
     if (!frame && finding->kind == FINDING_MISUSE)
         frame = stack_first(&finding->place);
     const char *name = finding->kind == FINDING_BUDGET ? finding->target : "";
-    if (frame)
+    if (frame && finding->kind != FINDING_BUDGET)
         name = frame->function[0] ? frame->function : frame->file[0] ? frame->file : frame->module;
     char *text = NULL;
     if (!word || !*name)

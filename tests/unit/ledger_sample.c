@@ -20,6 +20,8 @@ struct ledger_header *sample_ledger(int pid) {
     size = lay(&layout.targets, size, sizeof(struct ledger_target), LEDGER_TARGETS);
     size = lay(&layout.handles, size, sizeof(struct ledger_handle), LEDGER_HANDLES);
     size = lay(&layout.servers, size, sizeof(struct ledger_server), LEDGER_SERVERS);
+    size = lay(&layout.misuses, size, sizeof(struct ledger_misuse), LEDGER_MISUSES);
+    size = lay(&layout.texts, size, 1, 4096);
     memcpy(layout.magic, LEDGER_MAGIC, sizeof layout.magic);
     layout.file_size = size;
     layout.pid = pid;
@@ -79,4 +81,25 @@ struct ledger_server *sample_server(struct ledger_header *header, int backend_pi
     server->target = target;
     server->state = LEDGER_SERVER_OPEN;
     return server;
+}
+
+struct ledger_misuse *sample_misuse(struct ledger_header *header, unsigned kind, unsigned site) {
+    struct ledger_misuse *misuse = next_row(header, &header->misuses);
+    misuse->kind = kind;
+    misuse->site = site;
+    misuse->place = UINT32_MAX;
+    misuse->target = UINT32_MAX;
+    misuse->count = 1;
+    strcpy(misuse->function, "PQexec");
+    return misuse;
+}
+
+void sample_script(struct ledger_header *header, struct ledger_site *site, enum ledger_language language,
+                   const char *lines) {
+    uint32_t length = (uint32_t)strlen(lines);
+    site->language = language;
+    site->script_offset = header->texts.used;
+    site->script_length = length;
+    memcpy((char *)header + header->texts.offset + header->texts.used, lines, length);
+    header->texts.used += length;
 }

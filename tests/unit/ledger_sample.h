@@ -17,6 +17,12 @@ struct ledger_target *sample_target(struct ledger_header *header, const char *na
 struct ledger_handle *sample_handle(struct ledger_header *header, unsigned site, unsigned target);
 struct ledger_server *sample_server(struct ledger_header *header, int backend_pid, unsigned target);
 
+/* One misuse of a handle that was opened at `site`; the kind is a number of misuse.h. */
+struct ledger_misuse *sample_misuse(struct ledger_header *header, unsigned kind, unsigned site);
+/* Makes `site` a script's: a line FILE TAB LINE TAB FUNCTION NEWLINE for each frame. */
+void sample_script(struct ledger_header *header, struct ledger_site *site, enum ledger_language language,
+                   const char *lines);
+
 /* Nanoseconds. */
 #define SAMPLE_SECOND INT64_C(1000000000)
 #define SAMPLE_OPENED (10 * SAMPLE_SECOND)

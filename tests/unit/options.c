@@ -105,6 +105,67 @@ Test(options, report_has_none_of_the_settings) {
     cr_expect_not(options_report(bad, &options, why, sizeof why));
 }
 
+static bool check(char *const *arguments) {
+    static char *words[32];
+    size_t count = 0;
+    for (; arguments[count] && count < 31; count++)
+        words[count] = arguments[count];
+    words[count] = NULL;
+    options_release(&options);
+    return options_check(words, &options, why, sizeof why);
+}
+#define CHECK(...) check((char *const[]){__VA_ARGS__, NULL})
+
+Test(options, every_option_of_check_takes_its_default_and_needs_a_value) {
+    for (size_t i = 0; i < check_option_row_count; i++) {
+        const struct check_option_row *row = &check_option_rows[i];
+        char word[80], assigned[160];
+        snprintf(word, sizeof word, "--%s", row->name);
+        snprintf(assigned, sizeof assigned, "--%s=%s", row->name, row->default_text);
+        cr_expect_not(RUN(assigned, "true"), "run knows %s", word);
+        if (strcmp(row->name, "budget") != 0)
+            cr_expect(CHECK(assigned, "true"), "%s: %s", assigned, why);
+        if (!row->is_switch)
+            cr_expect_not(CHECK(word), "%s without a value", word);
+    }
+}
+
+Test(options, check_refuses_what_it_cannot_read) {
+    static char *const bad[] = {"--budget=0",      "--budget=x",       "--budget=-1",
+                                "--exit-code=256", "--exit-code=",     "--fail-on=lek",
+                                "--baseline=",     "--allow-unused=2", "--fail-on=budget"};
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
+        cr_expect_not(CHECK(bad[i], "true"), "%s", bad[i]);
+}
+
+Test(options, check_reads_what_it_is_given) {
+    unsetenv("PQONE_MODE");
+    cr_assert(CHECK("--budget", "7", "--exit-code=9", "--suppressions", "s", "--gen-suppressions", "true"));
+    cr_expect(options.check.budget == 7 && options.check.exit_code == 9 && options.check.gen_suppressions);
+    cr_expect_str_eq(options.check.suppressions, "s");
+    cr_expect_str_eq(options.rest[0], "true");
+    cr_expect_str_eq(getenv("PQONE_MODE"), "observe");
+    setenv("PQONE_SUPPRESSIONS", "from-environment", 1);
+    cr_assert(CHECK("true"));
+    cr_expect_str_eq(options.check.suppressions, "from-environment");
+    cr_expect(options.check.exit_code == 23);
+}
+
+Test(options, check_only_observes) {
+    unsetenv("PQONE_MODE");
+    cr_expect_not(CHECK("--mode=share", "true"));
+    cr_expect_not(CHECK("--mode=session", "true"));
+    cr_expect(strstr(why, "pqone run"), "%s", why);
+    cr_expect(CHECK("--mode=observe", "true"));
+    setenv("PQONE_MODE", "session", 1);
+    cr_expect(CHECK("true"));
+    cr_expect(options.settings.mode == MODE_OBSERVE);
+    cr_expect_str_eq(getenv("PQONE_MODE"), "observe");
+    setenv("PQONE_MODE", "off", 1);
+    cr_expect(CHECK("true"));
+    cr_expect(options.settings.mode == MODE_OFF);
+}
+
 Test(options, a_password_is_refused_and_not_repeated) {
     cr_expect_not(RUN("--via", "host=pooler password=hunter2", "true"));
     cr_expect_not(strstr(why, "hunter2"));
