@@ -392,7 +392,8 @@ PGconn *open_handle(const struct request *request, void *caller, bool start) {
     }
     if (refuse) {
         char name[200];
-        handle->refused = handle->speaks = true;
+        handle->refused = true;
+        handle->speaks = true;
         set_add_handle(set, handle);
         count_in(handle, true);
         handle_sayf(handle,

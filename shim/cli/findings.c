@@ -29,7 +29,7 @@ static void describe(struct symbols *symbols, const struct ledger *ledger, uint3
     into[0] = '\0';
     if (!stack_of_site(symbols, ledger, site, &stack))
         stack = (struct stack){0};
-    const struct frame *first = stack_first(&stack), *end = stack.frames + stack.count;
+    const struct frame *first = stack_first(&stack), *end = first ? stack.frames + stack.count : NULL;
     put(into, size, "", first);
     int shown = 0;
     for (const struct frame *frame = first; frame && ++frame < end && shown < CALLERS_SHOWN;) {

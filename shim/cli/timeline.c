@@ -264,7 +264,7 @@ static int64_t micros(const struct timeline *timeline, size_t process, int64_t t
     int64_t common = moment(timeline, process, time);
     if (common > timeline->end)
         common = timeline->end;
-    return common < timeline->begin ? 0 : (common - timeline->begin) / 1000;
+    return common < timeline->begin ? 0 : findings_span(timeline->begin, common) / 1000;
 }
 
 /* What exit() ran may be the program's own cleaning up; only a destructor is a runtime's work. */
@@ -344,8 +344,10 @@ static int64_t busy_time(const struct timeline *timeline, const struct life *lif
     int64_t sum = 0;
     for (size_t i = 0; i < life->busy_count; i++) {
         const struct ledger_span *span = timeline->busy[life->busy + i];
-        int64_t end = span->end ? span->end : last, time = (end - span->begin - span->idle) / 1000;
-        sum += time > 0 ? time : 0;
+        int64_t idle = span->idle > 0 ? span->idle : 0;
+        int64_t time = findings_span(span->begin, span->end ? span->end : last) - idle;
+        if (time > 0 && __builtin_add_overflow(sum, time / 1000, &sum))
+            return INT64_MAX;
     }
     return sum;
 }
@@ -390,7 +392,7 @@ void timeline_write(FILE *out, const struct timeline *timeline, uint64_t budget)
     int statement = 0;
     const char *between = "";
     fprintf(out, "{\"length\":%" PRId64 ",\"budget\":%" PRIu64 ",\"processes\":[",
-            (timeline->end - timeline->begin) / 1000, budget);
+            findings_span(timeline->begin, timeline->end) / 1000, budget);
     for (size_t i = 0; i < timeline->list->count; i++) {
         fputs(i ? "," : "", out);
         write_process(out, timeline, i);

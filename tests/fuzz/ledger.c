@@ -1,11 +1,33 @@
-/* ledger.c: any bytes as a ledger, read and reported in both forms; libFuzzer's entry. */
+/* ledger.c: any bytes as a ledger, read and reported in three forms; libFuzzer's entry. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "cli/report_html.h"
 #include "cli/summary.h"
+#include "cli/verdicts.h"
 
 int LLVMFuzzerTestOneInput(const unsigned char *bytes, size_t size);
+
+/* Whatever a name says, the page has the two scripts that it was given, or the one. */
+static void write_page(struct ledger *ledger, struct symbols *symbols) {
+    struct ledger_list list = {.ledgers = ledger, .count = 1, .capacity = 1};
+    struct verdicts verdicts;
+    char *text = NULL;
+    size_t length, ends = 0;
+    FILE *out = open_memstream(&text, &length);
+    if (!out || !verdicts_gather(&list, symbols, NULL, &verdicts))
+        abort();
+    struct report report = {.list = &list, .symbols = symbols, .verdicts = &verdicts};
+    if (!report_html(out, &report) || fclose(out) != 0)
+        abort();
+    for (const char *at = text; (at = strcasestr(at, "</script")); at++)
+        ends++;
+    if (ends < 1 || ends > 2 || strlen(text) != length)
+        abort();
+    free(text);
+    verdicts_release(&verdicts);
+}
 
 int LLVMFuzzerTestOneInput(const unsigned char *bytes, size_t size) {
     struct ledger ledger;
@@ -18,8 +40,11 @@ int LLVMFuzzerTestOneInput(const unsigned char *bytes, size_t size) {
         abort();
     struct symbols *symbols = symbols_new();
     summary_text(out, &ledger, 1, symbols, false);
-    if (!summary_json(out, &ledger, 1, symbols))
+    json_t *processes = summary_json(&ledger, 1, symbols);
+    if (!processes || json_dumpf(processes, out, JSON_INDENT(1)) != 0)
         abort();
+    json_decref(processes);
+    write_page(&ledger, symbols);
     symbols_free(symbols);
     fclose(out);
     /* No byte of the ledger may steer the reader's terminal. */
