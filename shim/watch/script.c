@@ -3,6 +3,8 @@
 
 #include <dlfcn.h>
 #include <link.h>
+#include <pthread.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -27,8 +29,17 @@ struct interpreters {
 static _Atomic(const struct interpreters *) known;
 static _Atomic uint64_t looked_at; /* script_loaded() then; 0 never */
 
-/* A signal handler that connects while we read, or a question within a question, finds nothing. */
-static _Thread_local bool inside;
+/* No signal handler runs while we read: it could leave by longjmp with an interpreter's memory half
+ * allocated, or connect. What a fault of ours would send is left to the program, which may want to tell of
+ * it. */
+static void hold_signals(sigset_t *before) {
+    static const int faults[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGABRT};
+    sigset_t held;
+    sigfillset(&held);
+    for (size_t i = 0; i < sizeof faults / sizeof faults[0]; i++)
+        sigdelset(&held, faults[i]);
+    pthread_sigmask(SIG_BLOCK, &held, before);
+}
 
 static int read_loaded(struct dl_phdr_info *info, size_t size, void *into) {
     (void)size;
@@ -141,11 +152,12 @@ static int choose(const struct interpreters *all, const bool *running, void *con
 bool script_stack(uint64_t loaded, void *const *native, int native_count, uint32_t frames_wanted,
                   struct script_text *text, struct script *script) {
     *script = (struct script){LEDGER_NATIVE, 0, ""};
-    const struct interpreters *all = inside ? NULL : interpreters(loaded);
+    const struct interpreters *all = interpreters(loaded);
     if (!all)
         return false;
     bool running[LANGUAGES];
-    inside = true;
+    sigset_t before;
+    hold_signals(&before);
     for (int i = 0; i < LANGUAGES; i++)
         running[i] = all->of[i].is_found && languages[i]->is_running(all->of[i].found);
     int chosen = choose(all, running, native, native_count);
@@ -157,19 +169,20 @@ bool script_stack(uint64_t loaded, void *const *native, int native_count, uint32
         if (text->length == 0 && script->language != LEDGER_LIBUV_POOL)
             script->language = LEDGER_NATIVE;
     }
-    inside = false;
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
     return script->language != LEDGER_NATIVE;
 }
 
 bool script_is_running(void) {
-    const struct interpreters *all = inside ? NULL : interpreters(script_loaded());
+    const struct interpreters *all = interpreters(script_loaded());
     bool is_running = false;
+    sigset_t before;
     if (!all)
         return false;
-    inside = true;
+    hold_signals(&before);
     for (int i = 0; i < LANGUAGES && !is_running; i++)
         is_running = languages[i]->language != LEDGER_LIBUV_POOL && all->of[i].is_found &&
                      languages[i]->is_running(all->of[i].found);
-    inside = false;
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
     return is_running;
 }

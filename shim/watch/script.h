@@ -28,7 +28,7 @@ uint64_t script_loaded(void);
 /* The script frames of this thread. False, and a few nanoseconds, when it runs no script; then `script` is
  * LEDGER_NATIVE. `script->text` points into `text`. `loaded` is script_loaded(); `native` are the return
  * addresses of the native stack, by which one of several interpreters is chosen. Thread-safe, keeps the
- * interpreter's error; inside itself (a signal handler) it finds nothing. No lock of ours may be held. */
+ * interpreter's error; signal handlers wait until it is done. No lock of ours may be held. */
 bool script_stack(uint64_t loaded, void *const *native, int native_count, uint32_t frames_wanted,
                   struct script_text *text, struct script *script);
 

@@ -87,6 +87,10 @@ keeping.hold_while(0)
 thread.join()
 
 
+probe.jump_out()
+own(); probe.getppid()
+
+
 @atexit.register
 def late():
     own(); probe.getppid()
