@@ -43,6 +43,7 @@ struct search {
     uint64_t range, range_size; /* of handles */
     bool is_quiet;              /* nothing else runs in it: what is read at two times fits together */
     int64_t deadline;           /* CLOCK_MONOTONIC, nanoseconds */
+    int64_t work_deadline;      /* of this thread's processor time */
     struct search_thread threads[SEARCH_THREADS];
     size_t thread_count;
     struct search_span gaps[SEARCH_GAPS]; /* what is not looked at */
@@ -54,8 +55,8 @@ struct search {
     size_t hit_count;
 };
 
-/* Makes ready to look through process `pid` for handles in that range, for at most `patience` nanoseconds.
- * False: `why` says what is in the way. */
+/* Makes ready to look through process `pid` for handles in that range, for at most `patience` nanoseconds of
+ * work (and four times that by the clock). False: `why` says what is in the way. */
 bool search_begin(struct search *search, pid_t pid, uint64_t range, uint64_t range_size, int64_t patience,
                   char *why, size_t size);
 void search_end(struct search *search);

@@ -12,12 +12,13 @@
 #define WORD_SWAPPED (UINT64_C(1) << 62)
 #define WORD_OF_FILE (UINT64_C(1) << 61)
 
-/* pages->pageMAP_SCAN, which steps over holes of any size; the C library's header may be older than the
+/* PAGEMAP_SCAN, which steps over holes of any size; the C library's header may be older than the
  * kernel. */
 struct scan_argument {
     uint64_t size, flags, start, end, walk_end, vec, vec_len, max_pages;
     uint64_t category_inverted, category_mask, category_anyof_mask, return_mask;
 };
+#define SHADOW (UINT64_C(1) << 42)
 enum { IS_OF_FILE = 4, IS_PRESENT = 8, IS_SWAPPED = 16 };
 #define SCAN _IOWR('f', 16, struct scan_argument)
 
@@ -39,8 +40,10 @@ void pages_of(struct pages *pages, const struct mapping *mapping) {
     pages->at = mapping->begin;
     pages->end = mapping->end;
     pages->count = pages->next = 0;
-    /* Word by word, the terabytes that a runtime reserves take longer than anybody waits. */
-    if (pages->is_coarse && !mapping->readable && !mapping->writable)
+    /* Word by word, the terabytes that a runtime reserves, or a sanitizer for its shadow, take longer than
+     * anybody waits. */
+    if (pages->is_coarse &&
+        ((!mapping->readable && !mapping->writable) || mapping->end - mapping->begin > SHADOW))
         pages->at = pages->end;
 }
 

@@ -5,7 +5,7 @@
 #define PQONE_SEARCH_SELF_H
 
 /* Writes the verdict of every unfinished handle into its row, and what came of it into the header. To be
- * called by the thread that exits, before recorder_close(). Takes 2 seconds at most. Keeps errno. */
+ * called by the thread that exits, before recorder_close(). Takes 2 seconds of work at most. Keeps errno. */
 void search_at_exit(void);
 
 #endif
