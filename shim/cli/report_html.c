@@ -92,7 +92,8 @@ static void put_title(const struct page *page) {
     if (totals->opened == 0) {
         fputs("No handle was opened.", out);
     } else {
-        fprintf(out, "%" PRIu64 " handle%s alive at most, ", totals->alive_peak, plural(totals->alive_peak));
+        fprintf(out, "%s%" PRIu64 " handle%s alive at most, ", totals->processes > 1 ? "In one process " : "",
+                totals->alive_peak, plural(totals->alive_peak));
         if (totals->busy_peak == 0)
             fputs("none of them ever busy", out);
         else
@@ -132,8 +133,9 @@ static void put_figures(const struct page *page) {
     FILE *out = page->out;
     fputs("<dl class=\"figures\">\n", out);
     put_figure(out, totals->opened == 1 ? "handle opened" : "handles opened", totals->opened, false);
-    put_figure(out, "alive at most", totals->alive_peak, false);
-    put_figure(out, "busy at once", totals->busy_peak, false);
+    put_figure(out, totals->processes > 1 ? "alive in one process" : "alive at most", totals->alive_peak,
+               false);
+    put_figure(out, totals->processes > 1 ? "busy in one process" : "busy at once", totals->busy_peak, false);
     put_figure(out, "never finished", totals->lost + totals->held + totals->unknown, true);
     if (totals->lost)
         put_figure(out, "of them lost", totals->lost, true);

@@ -15,6 +15,11 @@
         for (const { row } of rows) body.append(row);
     };
 
+    // On paper nobody can unfold a stack.
+    const stacks = document.querySelectorAll('details');
+    addEventListener('beforeprint', () => { for (const stack of stacks) stack.open = true; });
+    addEventListener('afterprint', () => { for (const stack of stacks) stack.open = false; });
+
     for (const table of document.querySelectorAll('table.sortable')) {
         const heads = Array.from(table.tHead.rows[0].cells);
         heads.forEach((head, column) => {
