@@ -29,8 +29,8 @@ struct misused {
     const char *name;      /* the target's, for the log line */
 };
 
-/* Counts, writes down and, unless it is a note, logs. `caller` is the return address into the program, or NULL: the stack is
- * captured here either way. Thread-safe; no engine lock may be held; keeps errno. */
+/* Counts, writes down and, unless it is a note, logs. `caller` is the return address into the program, or
+ * NULL: the stack is captured here either way. Thread-safe; no engine lock may be held; keeps errno. */
 void misuse_happened(enum misuse kind, const struct misused *what, void *caller);
 
 /* The same for a misuse whose place is known, or is none (UINT32_MAX), and that was found `count` times. */
