@@ -378,6 +378,30 @@ CASE(results_and_forks, "PQONE_MODE=observe", "results of the parent are not lef
     expect_number(log_lines("misuse", NULL), 0);
 }
 
+CASE(both_sides, "PQONE_MODE=observe",
+     "a handle that parent and child use is reported on the side that comes second") {
+    if (!shimmed())
+        skip("nothing to see without the shim");
+    int ready[2];
+    char byte;
+    PGconn *handle = open_handle();
+    ask(handle, "SELECT 1");
+    expect_number(pipe(ready), 0);
+    int child = fork();
+    if (child == 0) {
+        ask(handle, "SELECT 2");
+        expect_number(write(ready[1], "", 1), 1);
+        sleep_ms(700);
+        _exit(0);
+    }
+    expect_number(read(ready[0], &byte, 1), 1);
+    ask(handle, "SELECT 3");
+    expect_number((long long)misuses(MISUSE_BOTH_SIDES), 1);
+    expect_number(
+        log_lines("misuse: a handle is used on both sides of a fork, for app@", "opened at open_with"), 1);
+    expect_number(child_status(child), 0);
+}
+
 static void busy_is(unsigned long long now, unsigned long long peak) {
     if (!shimmed())
         return;
