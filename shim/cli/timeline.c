@@ -290,7 +290,7 @@ static enum outcome_of_handle outcome_of(const struct timeline *timeline, const 
     }
     if (row && timeline->heirs[life->process][life->row_index] != HEIR_NONE)
         return HANDED;
-    if (ledger->alive)
+    if (ledger->alive && !(row && row->verdict == LEDGER_LOST))
         return OPEN;
     if (row && row->state == LEDGER_HANDLE_INHERITED)
         return TAKEN;

@@ -37,8 +37,7 @@ static const char *const hostile[SITES] = {
     "</script><script>window.broken=1</script>\t1\t<img src=x onerror=window.broken=1>\n",
     "\xe2\x80\xa8window.broken=1;\xe2\x80\xa9\t2\t\"'`${window.broken=1}`\n",
     "<!--<script>\t3\t]]>&lt;b&gt;\\u003cscript\\\n",
-    "\xe2\x80\xae"
-    "evil.py\t4\t<b>bold</b>\n",
+    "\xe2\x80\xae(evil).py\t4\t<b>bold</b>\n",
 };
 
 static char *image;
@@ -156,7 +155,8 @@ static void add_unfinished(uint64_t number, uint32_t site, int64_t from, bool lo
     row->site = site;
     row->server = UINT32_MAX;
     row->ended = UINT32_MAX;
-    row->opened_monotonic = row->last_used_monotonic = from;
+    row->opened_monotonic = from;
+    row->last_used_monotonic = from;
     row->verdict = lost ? LEDGER_LOST : LEDGER_HELD;
     strcpy(row->statement, "SELECT id FROM products WHERE name = ?");
 }
