@@ -498,7 +498,8 @@ void lease_pin(struct handle *handle, struct server *server, enum pin_reason rea
     atomic_store(&handle->pin, reason);
     atomic_store(&server->pinned, true);
     atomic_store(&handle->row->pin, reason);
-    if (reason == PIN_CONNECTING || reason == PIN_MODE)
+    /* Who only watches shares nothing, so that keeping a connection to itself is no news either. */
+    if (reason == PIN_CONNECTING || reason == PIN_MODE || settings()->mode == MODE_OBSERVE)
         return;
     char place[16];
     atomic_fetch_add(&recorder()->counters.pins, 1);
