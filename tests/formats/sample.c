@@ -136,7 +136,7 @@ int main(int count, char **words) {
     static const char *const problems[] = {"libpq was never loaded"};
     struct outcome outcome = {.decided_by = "nothing", .why = "nothing was found"};
     struct ledger ledger = {0};
-    struct ledger_list list = {&ledger, 1, 1};
+    struct ledger_list list = {.ledgers = &ledger, .count = 1, .capacity = 1};
     is_hostile = strcmp(words[1], "hostile") == 0;
     if (strcmp(words[1], "plain") == 0 || is_hostile) {
         add_all(&verdicts);
