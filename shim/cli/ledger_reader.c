@@ -12,7 +12,7 @@
 #include "incarnation.h"
 #include "say.h"
 
-/* A ledger is some ten megabytes with a trace; beyond this a size is a lie, and reading it would be the
+/* A ledger is some sixteen megabytes with a trace; beyond this a size is a lie, and reading it would be the
  * damage. */
 enum { FILE_MAX = 64 << 20, ROW_MAX = 1 << 16, CAPACITY_MAX = 1 << 20 };
 
