@@ -1,4 +1,5 @@
-/* caller.c: calls every function of the table on the fake libpq: caller pass-through|handles|connect|future.
+/* caller.c: calls every function of the table on the fake libpq: caller
+ * pass-through|handles|stale|results|connect|future.
  */
 #include "fake.h"
 
@@ -127,6 +128,54 @@ static void handles(void) {
     }
 }
 
+/* On a handle that was finished: libpq is asked about no connection, never about one that is not there. */
+static void stale(void) {
+    uintptr_t handle = connect_to("host=fake dbname=fake"), other = connect_to("host=fake dbname=fake");
+    PQfinish(handle, 0, 0, 0, 0, 0, 0, 0);
+    for (int i = 0; i < ROWS; i++) {
+        const struct row *row = &rows[i];
+        uintptr_t words[FAKE_ARGUMENTS] = {0};
+        int conn = fill(row, handle, words);
+        if (conn < 0)
+            continue;
+        fake_forget();
+        make(row, words);
+        const struct fake_call *seen = fake_call_of(row->name);
+        expect(!fake_deceived(), "stale", row->name, "only real pointers in libpq");
+        expect(seen->count == 1 && seen->arguments[conn] == 0, "stale", row->name,
+               "the real function, for NULL");
+    }
+    expect((int)PQstatus(other, 0, 0, 0, 0, 0, 0, 0) == 0, "stale", "PQstatus", "another handle untouched");
+    PQfinish(other, 0, 0, 0, 0, 0, 0, 0);
+}
+
+static void cleared(uintptr_t result, const char *what) {
+    fake_forget();
+    PQclear(result, 0, 0, 0, 0, 0, 0, 0);
+    const struct fake_call *seen = fake_call_of("PQclear");
+    expect(seen->count == 1 && seen->arguments[0] == result, "results", what,
+           "libpq's PQclear, once, for that result");
+}
+
+/* Whoever a result is from, PQclear reaches libpq. */
+static void results(void) {
+    uintptr_t handle = connect_to("host=fake dbname=fake");
+    char stranger;
+    cleared(0, "NULL");
+    cleared((uintptr_t)&stranger, "a result that the shim never saw");
+    for (int i = 0; i < ROWS; i++) {
+        const struct row *row = &rows[i];
+        uintptr_t words[FAKE_ARGUMENTS] = {0};
+        if (strcmp(row->answer, "PGresult *") != 0 || fill(row, handle, words) < 0)
+            continue;
+        uintptr_t result = make(row, words);
+        cleared(result, row->name);
+        cleared(result, row->name); /* by mistake: as libpq would see it */
+    }
+    PQfinish(handle, 0, 0, 0, 0, 0, 0, 0);
+    cleared((uintptr_t)&stranger, "after PQfinish");
+}
+
 static void connect_and_cancel(void) {
     const char *words[] = {"host", "dbname", NULL}, *values[] = {"fake", "fake", NULL};
     uintptr_t made[] = {
@@ -185,12 +234,17 @@ int main(int count, char **arguments) {
         pass_through();
     else if (strcmp(what, "handles") == 0)
         handles();
+    else if (strcmp(what, "stale") == 0)
+        stale();
+    else if (strcmp(what, "results") == 0)
+        results();
     else if (strcmp(what, "connect") == 0)
         connect_and_cancel();
     else if (strcmp(what, "future") == 0)
         future();
     else
-        return fprintf(stderr, "usage: %s pass-through|handles|connect|future\n", arguments[0]), 2;
+        return fprintf(stderr, "usage: %s pass-through|handles|stale|results|connect|future\n", arguments[0]),
+               2;
     if (passed == 0)
         failed++;
     printf("%s - fake/%s: %d expectations, %d failed\n", failed ? "not ok" : "ok", what, passed + failed,
