@@ -92,9 +92,7 @@ static void count_out(struct handle *handle, void *caller) {
     if (handle->inherited) { /* this process never counted it in */
         spans_became(&handle->spans, LEDGER_HANDLE_HANDED);
         spans_close(&handle->spans);
-        keep_or_close(handle, LEDGER_HANDLE_HANDED,
-                      settings()->mode == MODE_OBSERVE &&
-                          atomic_load(&handle->row->state) == LEDGER_HANDLE_TAKEN);
+        keep_or_close(handle, LEDGER_HANDLE_HANDED, settings()->mode == MODE_OBSERVE);
         return;
     }
     bool remembered = was_left(handle, site, caller);

@@ -68,9 +68,18 @@ static int64_t fork_moment(const struct ledger *parent, const struct ledger *chi
     return plausible ? start : row->opened_monotonic;
 }
 
+/* A child that only finishes what it inherited tidies up after itself, and its parent still has to. But a
+ * parent that left without exit() has left it all to the child, as daemon(3) does. */
+static bool was_meant_for(const struct ledger *parent, const struct ledger_handle *row) {
+    bool used = row->state == LEDGER_HANDLE_TAKEN || row->statements > 0 ||
+                row->last_used_monotonic > row->opened_monotonic;
+    return used || (parent->header.process_state == LEDGER_RUNNING && !parent->alive);
+}
+
 static bool is_handed(const struct ledger *parent, const struct ledger_handle *opened,
                       const struct ledger *child, const struct ledger_handle *row) {
-    return !used_on_both_sides(parent, row->number) && !used_on_both_sides(child, row->number) &&
+    return was_meant_for(parent, row) && !used_on_both_sides(parent, row->number) &&
+           !used_on_both_sides(child, row->number) &&
            opened->last_used_monotonic <= fork_moment(parent, child, row) + SLACK;
 }
 

@@ -126,6 +126,7 @@ static struct ledger_handle *inherit(int child, int parent, const struct ledger_
     row->number = opened->number;
     row->address = opened->address;
     row->opened_monotonic = opened->last_used_monotonic + SAMPLE_SECOND;
+    row->last_used_monotonic = row->opened_monotonic + SAMPLE_SECOND;
     row->state = state;
     return row;
 }
@@ -137,6 +138,20 @@ Test(verdicts, a_handle_that_the_child_finished_is_handed_over_and_no_leak) {
     cr_expect_eq(the_only(FINDING_HANDED)->count, 1);
     cr_expect_eq(verdicts.count, 1);
     cr_expect_eq(verdicts.failing, 0);
+}
+
+Test(verdicts, a_child_that_only_tidies_up_takes_no_blame_from_its_parent) {
+    struct ledger_handle *opened = unfinished(0, LEDGER_HELD);
+    struct ledger_handle *row = inherit(1, 0, opened, LEDGER_HANDLE_HANDED);
+    row->last_used_monotonic = row->opened_monotonic;
+    gather(2);
+    cr_expect_eq(the_only(FINDING_HELD)->count, 1);
+    /* daemon(3): the parent has gone, and what it had is the child's. */
+    headers[0]->process_state = LEDGER_RUNNING;
+    headers[0]->search = LEDGER_SEARCH_NONE;
+    gather(2);
+    cr_expect_eq(the_only(FINDING_HANDED)->count, 1);
+    cr_expect_eq(verdicts.count, 1);
 }
 
 Test(verdicts, a_handle_that_the_parent_used_on_is_its_own) {
