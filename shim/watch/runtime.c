@@ -70,7 +70,8 @@ static uintptr_t called_function(const void *frame) {
     const unsigned char *instruction = (const unsigned char *)frame - 4;
     memcpy(&distance, instruction, sizeof distance);
     bool is_call = ((uint32_t)distance & 0xfc000000u) == 0x94000000u;
-    return is_call ? (uintptr_t)instruction + (uintptr_t)(((intptr_t)distance << 38 >> 38) * 4) : 0;
+    distance = (int32_t)((uint32_t)distance << 6) >> 6;
+    return is_call ? (uintptr_t)instruction + (uintptr_t)((intptr_t)distance * 4) : 0;
 #else
     (void)frame, (void)distance;
     return 0;
@@ -84,8 +85,11 @@ static enum ledger_runtime kind_of_frame(const void *frame) {
     uint64_t word = atomic_load_explicit(slot, memory_order_relaxed);
     if (word >> 8 == address)
         return (enum ledger_runtime)((word & 0xff) - 1);
+    Dl_info info;
     enum ledger_runtime kind = kind_at(address, false);
-    uintptr_t called = kind == LEDGER_NO_RUNTIME ? called_function(frame) : 0;
+    /* Not in memory that is no object's: what a compiler made at run time may not be readable. */
+    bool is_to_read = kind == LEDGER_NO_RUNTIME && dladdr((const void *)(uintptr_t)address, &info);
+    uintptr_t called = is_to_read ? called_function(frame) : 0;
     if (called)
         kind = kind_at(called, true);
     atomic_store_explicit(slot, address << 8 | (unsigned)(kind + 1), memory_order_relaxed);
