@@ -12,6 +12,7 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
+#include "closing.h"
 #include "lease.h"
 #include "settings.h"
 #include "statement.h"
@@ -346,6 +347,8 @@ void call_end(struct call *call) {
     } else if (__builtin_expect(atomic_load_explicit(&results_are_kept, memory_order_relaxed), 0)) {
         transaction_goes_on(handle, call, status);
     }
+    if (__builtin_expect(handle->finished_at != NULL, 0))
+        close_at_last(handle);
     errno = saved_errno;
 }
 

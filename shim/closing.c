@@ -114,23 +114,7 @@ static void count_out(struct handle *handle, void *caller) {
     keep_or_close(handle, LEDGER_HANDLE_LEFT, remembered);
 }
 
-void close_handle(struct handle *handle, void *caller) {
-    const PGconn *conn = handle_address(handle);
-    if (!handle_retire(handle)) { /* another thread finished it in the same moment */
-        handle_was_finished(conn, "PQfinish", caller);
-        return;
-    }
-    struct server *server = lease_held(handle);
-    uint64_t inside = atomic_load(&handle->inside);
-    if (inside && call_is_on_stack(inside, handle)) {
-        const struct misused what = handle_misused(handle, "PQfinish");
-        misuse_happened(MISUSE_FINISH_IN_CALL, &what, caller);
-        return;
-    }
-    if (server && inside && call_waits_elsewhere(handle, server->conn)) {
-        const struct misused what = handle_misused(handle, "PQfinish");
-        misuse_happened(MISUSE_TWO_THREADS, &what, caller); /* now: the other thread may crash */
-    }
+static void close_now(struct handle *handle, struct server *server, void *caller) {
     struct set *set = handle->set;
     if (server && results_are_kept && server->generation == process_generation)
         transaction_finished(handle, server, caller);
@@ -143,4 +127,28 @@ void close_handle(struct handle *handle, void *caller) {
     set_remove_handle(set, handle);
     handle_free(handle);
     set_put(set);
+}
+
+void close_at_last(struct handle *handle) {
+    close_now(handle, lease_held(handle), handle->finished_at);
+}
+
+void close_handle(struct handle *handle, const PGconn *conn, void *caller) {
+    if (!handle_retire(handle, conn)) { /* another thread finished it in the same moment */
+        handle_was_finished(conn, "PQfinish", caller);
+        return;
+    }
+    struct server *server = lease_held(handle);
+    uint64_t inside = atomic_load(&handle->inside);
+    if (inside && call_is_on_stack(inside, handle)) {
+        const struct misused what = handle_misused(handle, "PQfinish");
+        misuse_happened(MISUSE_FINISH_IN_CALL, &what, caller);
+        handle->finished_at = caller;
+        return;
+    }
+    if (server && inside && call_waits_elsewhere(handle, server->conn)) {
+        const struct misused what = handle_misused(handle, "PQfinish");
+        misuse_happened(MISUSE_TWO_THREADS, &what, caller); /* now: the other thread may crash */
+    }
+    close_now(handle, server, caller);
 }

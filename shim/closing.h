@@ -9,7 +9,10 @@
 /* PQfinish: the handle is stale from here on. Its connection, if it holds one, is freed as it is when
  * nothing of the session was touched, made new when a rollback or DISCARD ALL does that, closed otherwise.
  * `caller`: where the program called it. */
-void close_handle(struct handle *handle, void *caller);
+void close_handle(struct handle *handle, const PGconn *conn, void *caller);
+
+/* The end of the call inside which the handle was finished. */
+void close_at_last(struct handle *handle);
 
 /* Gives up the connection that a handle holds, by the same rules; the handle stays. */
 void close_lease(struct handle *handle, struct server *server);

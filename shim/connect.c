@@ -44,7 +44,7 @@ EXPORT PostgresPollingStatusType PQconnectPoll(PGconn *conn) {
 EXPORT void PQfinish(PGconn *conn) {
     struct handle *handle = handle_of((const PGconn **)&conn, "PQfinish");
     if (handle) {
-        close_handle(handle, CALLER);
+        close_handle(handle, conn, CALLER);
         return;
     }
     struct libpq *libpq = foreign_finished(conn);

@@ -136,8 +136,8 @@ static void remember(const struct handle *handle) {
     atomic_store(&finished[slot].number, number);
 }
 
-bool handle_retire(struct handle *handle) {
-    uint64_t place = handle_place(atomic_load(&handle->number));
+bool handle_retire(struct handle *handle, const PGconn *conn) {
+    uint64_t place = ((uintptr_t)conn - handle_range) / HANDLE_GRAIN;
     bool was_alive = false;
     pthread_mutex_lock(&lock);
     struct chunk *chunk = chunk_at(place);

@@ -76,6 +76,7 @@ struct handle {
     _Atomic unsigned transaction;   /* what its transaction did (transaction.h) */
     _Atomic(const char *) intruder; /* the function with which another thread came into a call, and where */
     _Atomic uint32_t intruder_place;
+    void *finished_at;   /* PQfinish was called inside a call, from there: its end closes */
     _Atomic bool warned; /* a warning that nobody uses it stands (unused.h) */
     struct ledger_handle *row;
     struct spans spans; /* with PQONE_TRACE */
@@ -89,8 +90,9 @@ extern uintptr_t handle_range_size; /* 0 until the first handle */
 /* A new handle, with number and nothing else. NULL when memory or the range is used up. */
 struct handle *handle_new(void);
 
-/* Makes the handle stale at once (first) and gives its memory back (second), for reuse by other handles. */
-bool handle_retire(struct handle *handle);
+/* Makes the handle that was found at `conn` stale at once (first): false, and it is not to be looked at, if
+ * it was meanwhile. Gives its memory back (second), for reuse by other handles. */
+bool handle_retire(struct handle *handle, const PGconn *conn);
 void handle_free(struct handle *handle);
 
 /* Where in the range a number has its address; the range is a power of two. */

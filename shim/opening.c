@@ -288,7 +288,7 @@ static bool connect_handle(struct handle *handle, const struct request *request)
 
 static PGconn *give_up(struct handle *handle) {
     struct set *set = handle->set;
-    handle_retire(handle);
+    handle_retire(handle, handle_address(handle));
     handle_free(handle);
     set_put(set);
     return NULL;

@@ -122,6 +122,9 @@ static pthread_barrier_t all_there;
 static void *finishes(void *unused) {
     pthread_barrier_wait(&all_there);
     PQfinish(contested);
+    PGconn *next = open_handle(); /* may get the memory of the finished one, while another thread is at it */
+    expect_text(ask(next, "SELECT 1"), "1");
+    PQfinish(next);
     return unused;
 }
 CASE(finished_by_all, "", "of several threads that finish a handle at once one does, the others are told") {
@@ -129,7 +132,7 @@ CASE(finished_by_all, "", "of several threads that finish a handle at once one d
         skip("bare libpq leaves this undefined");
     pthread_t threads[FINISHERS];
     pthread_barrier_init(&all_there, NULL, FINISHERS);
-    for (int round = 1; round <= 20; round++) {
+    for (int round = 1; round <= 60; round++) {
         contested = open_handle();
         for (int i = 0; i < FINISHERS; i++)
             expect_number(pthread_create(&threads[i], NULL, finishes, NULL), 0);

@@ -405,6 +405,28 @@ CASE(both_sides, "PQONE_MODE=observe",
     expect_number(child_status(child), 0);
 }
 
+static void finishes_itself(void *handle, const char *message) {
+    (void)message;
+    PQfinish(handle);
+}
+CASE(finish_in_callback, "PQONE_MODE=observe",
+     "PQfinish inside a callback is carried out when the call is over") {
+    if (!shimmed())
+        skip("bare libpq crashes");
+    PGconn *handle = open_handle();
+    PQsetNoticeProcessor(handle, finishes_itself, handle);
+    PGresult *result = PQexec(handle, "DO $$BEGIN RAISE NOTICE 'now'; RAISE NOTICE 'once more'; END$$");
+    expect_number(PQresultStatus(result), PGRES_COMMAND_OK);
+    PQclear(result);
+    expect_number((long long)misuses(MISUSE_FINISH_IN_CALL), 1);
+    expect_number((long long)misuses(MISUSE_DOUBLE_FINISH), 1);
+    expect(PQexec(handle, "SELECT 1") == NULL);
+    expect_backends(0, 0);
+    expect_number((long long)ledger_of(getpid())->counters.handles_finished, 1);
+    expect_number((long long)ledger_of(getpid())->counters.handles_alive, 0);
+    expect_number((long long)ledger_of(getpid())->counters.busy, 0);
+}
+
 static void busy_is(unsigned long long now, unsigned long long peak) {
     if (!shimmed())
         return;
