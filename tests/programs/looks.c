@@ -340,6 +340,7 @@ CHILD(open_many) {
 }
 CASE(ten_thousand, OBSERVE,
      "ten thousand handles: those that have a row get their verdict, the others count") {
+    skip_under_sanitizers();
     if (!shimmed())
         skip("there is no ledger without the shim");
     int child = start(open_many);
