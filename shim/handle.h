@@ -116,8 +116,8 @@ void handle_was_finished(const PGconn *conn, const char *function, void *caller)
 /* In an exported wrapper: the handle behind `*conn`, or NULL for a pointer that we did not mint (it is
  * libpq's own, or NULL). A stale handle is misuse: it is logged, and `*conn` becomes NULL, which libpq's
  * functions answer as they answer a missing connection instead of crashing. */
-static inline __attribute__((always_inline)) struct handle *handle_of(const PGconn **conn,
-                                                                      const char *function) {
+static inline __attribute__((always_inline, no_sanitize_address)) struct handle *
+handle_of(const PGconn **conn, const char *function) {
     if ((uintptr_t)*conn - handle_range >= handle_range_size)
         return NULL;
     process_check();
