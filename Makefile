@@ -126,6 +126,34 @@ $(B)/formats/sample: $(B)/tests/formats/sample.o $(B)/tests/unit/ledger_sample.o
 	@mkdir -p $(@D)
 	$(link) -o $@ $^ -ldw -lelf -ljansson -liberty -ldl
 
+# Another copy of libpq in one process, as wheels carry it: under a soname of its own, and reading another
+# variable for application_name, by which the server tells whose connection it is.
+libpq := $(realpath $(shell $(CC) -print-file-name=libpq.so))
+roads := $(addprefix $(B)/roads/,host loader caller.so below/libinner.so whole.so extension-now.so \
+	extension-lazy.so extension2-now.so extension2-lazy.so)
+$(B)/roads/libpq.so.5: $(libpq)
+	@mkdir -p $(@D)
+	ln -sf $< $@
+$(B)/roads/libpq2.so5: $(libpq)
+	@mkdir -p $(@D)
+	LC_ALL=C sed 's/libpq\.so\.5\x00/libpq2.so5\x00/g; s/PGAPPNAME\x00/PGAPPNAM2\x00/g' $< >$@
+$(B)/roads/extension-%.so: tests/roads/extension.c $(B)/roads/libpq.so.5
+	$(compile) -fPIC -shared -Wl,-z,$* -o $@ $^
+$(B)/roads/extension2-%.so: tests/roads/extension.c $(B)/roads/libpq2.so5
+	$(compile) -fPIC -shared -Wl,-z,$* '-Wl,-rpath,$$ORIGIN' -o $@ $^
+$(B)/roads/whole.so: $(B)/tests/roads/extension.o $(B)/tests/fake/libpq.o
+	@mkdir -p $(@D)
+	$(link) -shared -o $@ $^
+$(B)/roads/below/libinner.so: tests/roads/inner.c
+	@mkdir -p $(@D)
+	$(compile) -fPIC -shared -Wl,-soname,libinner.so -o $@ $<
+$(B)/roads/caller.so: tests/roads/caller.c
+	@mkdir -p $(@D)
+	$(compile) -fPIC -shared '-Wl,-rpath,$$ORIGIN/below' -o $@ $<
+$(B)/roads/%: tests/roads/%.c
+	@mkdir -p $(@D)
+	$(compile) -rdynamic -o $@ $< -ldl
+
 $(B)/demo/%: demo/%.c
 	@mkdir -p $(@D)
 	$(compile) -rdynamic -o $@ $< -lpq -ldl
@@ -144,7 +172,7 @@ $(B)/timeline/%: $(B)/tests/timeline/%.o
 	@mkdir -p $(@D)
 	$(link) -o $@ $^
 
-test-programs: all $(B)/timeline/overlap $(B)/timeline/story $(programs) $(plain) $(fakes) $(scripts) $(samples)
+test-programs: all $(B)/timeline/overlap $(B)/timeline/story $(programs) $(plain) $(fakes) $(roads) $(scripts) $(samples)
 
 test:
 	@tests/install-needs build test

@@ -8,27 +8,27 @@
 
 #include "object.h"
 
-/* How many objects ever came and went, over the number of copies (8 bits): one word, so that it is never
- * torn, and only moves forward. */
+/* How many objects ever came and went, over the number of copies (8 bits): one word, never torn. */
 static _Atomic uint64_t latest;
 static _Atomic(void *) first_copy;
 static char inside[256], elsewhere[256];
 
-struct taking {
-    uint64_t stamp, known;
-    unsigned count;
+/* What is known of the objects at the front of the loader's list, which only grows at its end unless some
+ * were unloaded. Touched inside a walk over that list alone: its lock guards them. */
+static struct {
+    unsigned long long unloads;
+    size_t objects;
+    unsigned copies;
     void *first;
-};
+} front;
 
 static int visit(struct dl_phdr_info *info, size_t size, void *context) {
     (void)size;
-    struct taking *taking = context;
+    size_t *index = context;
     struct object object;
-    if (!taking->stamp) {
-        taking->stamp = (info->dlpi_adds + info->dlpi_subs) << 8;
-        if (taking->stamp == taking->known)
-            return 1;
-    }
+    if ((*index)++ < front.objects)
+        return 0;
+    front.objects++;
     if (!object_read_info(&object, info) || !object_is_libpq(&object))
         return 0;
     bool is_program = !info->dlpi_name || !info->dlpi_name[0];
@@ -36,21 +36,37 @@ static int visit(struct dl_phdr_info *info, size_t size, void *context) {
         snprintf(inside, sizeof inside, "%s", is_program ? "the program itself" : info->dlpi_name);
     if (is_program)
         return 0; /* it comes before us: what it defines, everybody takes from there */
-    if (taking->count++ == 0)
-        taking->first = object_symbol(&object, "PQconnectdb");
+    if (front.copies++ == 0)
+        front.first = object_symbol(&object, "PQconnectdb");
     return 0;
 }
 
+/* The first call of a walk; the loader's lock is held through the walk inside it. */
+static int take(struct dl_phdr_info *info, size_t size, void *context) {
+    (void)size;
+    (void)context;
+    uint64_t stamp = (info->dlpi_adds + info->dlpi_subs) << 8;
+    if ((atomic_load(&latest) & ~UINT64_C(0xff)) == stamp)
+        return 1;
+    if (front.unloads != info->dlpi_subs) {
+        front.unloads = info->dlpi_subs;
+        front.objects = 0;
+        front.copies = 0;
+        front.first = NULL;
+    }
+    size_t index = 0;
+    dl_iterate_phdr(visit, &index);
+    atomic_store(&first_copy, front.first);
+    atomic_store(&latest, stamp | (front.copies < 255 ? front.copies : 255));
+    return 1;
+}
+
 void census_take(void) {
-    uint64_t known = atomic_load_explicit(&latest, memory_order_acquire);
-    struct taking taking = {.known = known & ~UINT64_C(0xff)};
-    dl_iterate_phdr(visit, &taking);
-    if (taking.stamp == taking.known)
-        return;
-    atomic_store(&first_copy, taking.first);
-    uint64_t now = taking.stamp | (taking.count < 255 ? taking.count : 255);
-    while (known < now && !atomic_compare_exchange_weak(&latest, &known, now))
-        ;
+    dl_iterate_phdr(take, NULL);
+}
+
+uint64_t census_stamp(void) {
+    return atomic_load_explicit(&latest, memory_order_acquire) >> 8;
 }
 
 unsigned census_count(void) {

@@ -5,9 +5,14 @@
 #ifndef PQONE_CENSUS_H
 #define PQONE_CENSUS_H
 
+#include <stdint.h>
+
 /* Looks over the loaded objects, if any came or went since the last time. 40 ns if none did. Waits for nobody
  * but the loader's list, so it may run inside a constructor. */
 void census_take(void);
+
+/* Grows with every object that is loaded or unloaded, as of the last census_take(). */
+uint64_t census_stamp(void);
 
 /* As of the last census_take(). Copies in other namespaces (dlmopen) are not counted. */
 unsigned census_count(void);

@@ -1,9 +1,11 @@
-/* entrances.c: one function per creator and copy of libpq. */
+/* entrances.c: one function per copy of libpq, where neither handle nor caller tells which is meant. */
 #include "entrances.h"
 
 #include <string.h>
 
 #include "opening.h"
+#include "results.h"
+#include "roads.h"
 
 #define CALLER __builtin_return_address(0)
 #define PARAMS(k)                                                                                       \
@@ -13,6 +15,14 @@
     }
 #define CONNINFO(k) \
     { .form = REQUEST_CONNINFO, .conninfo = conninfo, .libpq = libpq_numbered(k) }
+
+/* The wrapper, which this file cannot name without being one of the facade's. */
+static PGresult *exported_make_empty_result(PGconn *conn, ExecStatusType status) {
+    static _Atomic(__typeof__(&PQmakeEmptyPGresult)) exported;
+    if (!atomic_load(&exported))
+        atomic_store(&exported, (__typeof__(&PQmakeEmptyPGresult))roads_exported("PQmakeEmptyPGresult"));
+    return atomic_load(&exported)(conn, status);
+}
 
 /* As in connect.c, but that the copy is known. */
 #define ENTRANCES(k)                                                                                         \
@@ -40,6 +50,14 @@
                                   .login = {host, port, options, tty, dbname, login, password},              \
                                   .libpq = libpq_numbered(k)};                                               \
         return open_handle(&request, CALLER, false);                                                         \
+    }                                                                                                        \
+    static void clear_##k(PGresult *result) {                                                                \
+        struct libpq *known = results_cleared(result);                                                       \
+        (known ? known : libpq_numbered(k))->PQclear(result);                                                \
+    }                                                                                                        \
+    static PGresult *make_empty_result_##k(PGconn *conn, ExecStatusType status) {                            \
+        return conn ? exported_make_empty_result(conn, status)                                               \
+                    : libpq_numbered(k)->PQmakeEmptyPGresult(conn, status);                                  \
     }                                                                                                        \
     static PGPing ping_##k(const char *conninfo) {                                                           \
         struct request request = CONNINFO(k);                                                                \
@@ -76,13 +94,24 @@ static const struct {
     {"PQconnectdbParams", EACH(connectdb_params_)},
     {"PQconnectStartParams", EACH(connect_start_params_)},
     {"PQsetdbLogin", EACH(setdb_login_)},
+    {"PQmakeEmptyPGresult", EACH(make_empty_result_)},
+    {"PQclear", EACH(clear_)},
     {"PQping", EACH(ping_)},
     {"PQpingParams", EACH(ping_params_)},
 };
 
-void *entrance_of(const struct libpq *libpq, const char *name) {
+static const void *const *row_of(const char *name) {
     for (size_t i = 0; i < sizeof entrances / sizeof *entrances; i++)
         if (strcmp(entrances[i].name, name) == 0)
-            return entrances[i].of_copy[libpq_number(libpq)];
+            return (const void *const *)entrances[i].of_copy;
     return NULL;
+}
+
+bool entrance_is_for(const char *name) {
+    return row_of(name) != NULL;
+}
+
+void *entrance_of(const struct libpq *libpq, const char *name) {
+    const void *const *row = row_of(name);
+    return row ? (void *)(uintptr_t)row[libpq_number(libpq)] : NULL;
 }

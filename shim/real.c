@@ -260,10 +260,20 @@ struct libpq *libpq_look_up(const void *caller) {
     return libpq;
 }
 
+struct libpq *libpq_of_module(uintptr_t base, const void *dynamic) {
+    struct dl_find_object object;
+    if (_dl_find_object((void *)(uintptr_t)dynamic, &object) != 0 || object.dlfo_link_map->l_addr != base)
+        return NULL;
+    void *connect_function = find_connect_function(object.dlfo_link_map);
+    return connect_function ? libpq_with(connect_function) : NULL;
+}
+
 struct libpq *libpq_of_creator(const void *caller) {
     census_take();
-    if (census_count() != 1)
+    if (census_count() != 1) {
         atomic_store(&libpq_only, NULL);
+        rebind_divide();
+    }
     return libpq_of(caller);
 }
 

@@ -55,6 +55,9 @@ struct libpq *libpq_of_creator(const void *caller);
 /* The copy that has this PQconnectdb, known or new. NULL if it cannot be taken, or there are too many. */
 struct libpq *libpq_with(void *connect_function);
 
+/* The copy that a loaded module is bound to, as the loader tells its modules apart. */
+struct libpq *libpq_of_module(uintptr_t base, const void *dynamic);
+
 /* Copies by number, from 0 on in the order of their first use. */
 struct libpq *libpq_numbered(unsigned number);
 unsigned libpq_number(const struct libpq *libpq);

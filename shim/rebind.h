@@ -10,12 +10,15 @@
 #include <link.h>
 #include <stdbool.h>
 
-/* Before a dlopen with RTLD_DEEPBIND: what is loaded from here on is to be looked at. */
-void rebind_expect(void);
+/* Before a dlopen: what is loaded from here on is to be looked at; `deep`: bound with RTLD_DEEPBIND. */
+void rebind_expect(bool deep);
 
 /* Looks at what was loaded since, if anything is expected. Waits for a dlopen that is under way, as dlsym
  * itself does: not to be called where the program alone would not wait. */
 void rebind_look(void);
+
+/* After a census with several copies of libpq: every module gets the entrances of its own. Waits as above. */
+void rebind_divide(void);
 
 /* What a module was bound to before: true and its libpq's PQconnectdb, NULL if that is what the module's own
  * scope offers. */

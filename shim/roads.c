@@ -39,8 +39,8 @@ static const char *const said_of[ROADS] = {
         "is in a namespace of its own (dlmopen), which nothing preloaded can enter: its connections are "
         "neither shared nor watched; load it with dlopen",
     [ROAD_INSIDE] =
-        "has a libpq of its own linked in, so its calls never pass through libpqone.so: its connections "
-        "are neither shared nor watched; link it with the shared libpq",
+        "has a libpq of its own linked in, and calls inside it do not pass through libpqone.so: its "
+        "connections may be neither shared nor watched; link it with the shared libpq",
     [ROAD_UNWRITABLE] =
         "was loaded with RTLD_DEEPBIND and its relocations cannot be changed (mprotect is refused): its "
         "connections are neither shared nor watched; load it without RTLD_DEEPBIND",
@@ -73,6 +73,12 @@ static struct link_map *object_at(const void *address) {
 
 static struct link_map *own_map(void) {
     return object_at((const void *)(uintptr_t)own_map);
+}
+
+void *roads_exported(const char *name) {
+    struct object own;
+    const struct link_map *map = own_map();
+    return map && object_read_map(&own, map) ? object_symbol(&own, name) : NULL;
 }
 
 /* Does the object come before the shim in the order of loading, as the program and earlier preloads do? */
@@ -167,10 +173,8 @@ static void *by_handle(struct loader_call *call, void *real, void *ours, const c
 }
 
 static void *decide(struct loader_call *call, const void *caller, void *real, const char *version) {
-    struct object own;
     const char *name = (const char *)call->second;
-    struct link_map *map = own_map();
-    void *ours = map && object_read_map(&own, map) ? object_symbol(&own, name) : NULL;
+    void *ours = roads_exported(name);
     if (!ours || strlen(name) >= NAME_MAX_LENGTH - 1 || is_off())
         return real;
     if (call->first == (uintptr_t)RTLD_DEFAULT)
@@ -179,7 +183,7 @@ static void *decide(struct loader_call *call, const void *caller, void *real, co
         return by_handle(call, real, ours, version);
     /* Who is before us gets us as the next, but not in place of nothing. */
     const struct link_map *asking = object_at(caller);
-    bool gets_us = asking && asking != map && precedes_us(asking);
+    bool gets_us = asking && asking != own_map() && precedes_us(asking);
     return gets_us && !loader_next(name, version) ? not_found(call, real) : real;
 }
 
@@ -207,17 +211,17 @@ OBJECT_EARLY void *roads_dlvsym(struct loader_call *call, const void *caller) {
     return ask ? symbol(call, caller, real, (const char *)call->third) : real;
 }
 
-static void expect_module(void) {
+static void expect_module(bool deep) {
     int error = errno;
     if (!is_off())
-        rebind_expect();
+        rebind_expect(deep);
     errno = error;
 }
 
 OBJECT_EARLY void *roads_dlopen(struct loader_call *call, const void *caller) {
     (void)caller;
-    if (call->second & RTLD_DEEPBIND && atomic_load_explicit(&in_service, memory_order_relaxed))
-        expect_module();
+    if (concerns_us((const char *)call->first))
+        expect_module(call->second & RTLD_DEEPBIND);
     return (void *)(uintptr_t)loader()->dlopen;
 }
 

@@ -25,6 +25,9 @@ void roads_answer(void);
 /* Stands before a name that must not be found, in the loader's error text; dlerror() takes it out. */
 #define ROADS_UNFINDABLE '\001'
 
+/* The shim's own export of that name, NULL if there is none. */
+void *roads_exported(const char *name);
+
 enum road {
     ROAD_NAMESPACE,  /* a libpq in a namespace of dlmopen */
     ROAD_INSIDE,     /* a libpq inside another module */

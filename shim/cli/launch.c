@@ -67,10 +67,13 @@ bool launch_find_place(struct launch *launch, char *why, size_t size) {
 
 static bool set_environment(const struct launch *launch) {
     char *preload = library_preload(launch->library, getenv("LD_PRELOAD"));
-    bool good = preload && setenv("LD_PRELOAD", preload, 1) == 0 && setenv("PQONE_RUN", launch->id, 1) == 0;
+    char *asan = library_asan_options(getenv("ASAN_OPTIONS"));
+    bool good = preload && asan && setenv("LD_PRELOAD", preload, 1) == 0 &&
+                setenv("ASAN_OPTIONS", asan, 1) == 0 && setenv("PQONE_RUN", launch->id, 1) == 0;
     if (good && launch->directory[0])
         good = setenv("PQONE_LEDGER_DIR", launch->directory, 1) == 0;
     free(preload);
+    free(asan);
     return good;
 }
 

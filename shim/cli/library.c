@@ -106,3 +106,16 @@ char *library_preload(const char *path, const char *before) {
     append(list, before, path, false);
     return list;
 }
+
+/* gcc's runtime, which a program is linked with, insists on being the first in the list. Behind libpqone.so,
+ * which takes nothing that it wants, it works as well. To preload it in front instead would bring it into
+ * every child, whether built with it or not, and miss a child that was while the program was not. */
+char *library_asan_options(const char *before) {
+    static const char order[] = "verify_asan_link_order";
+    char *options = NULL;
+    if (!before)
+        before = "";
+    if (strstr(before, order))
+        return strdup(before);
+    return asprintf(&options, "%s%s%s=0", before, *before ? ":" : "", order) > 0 ? options : NULL;
+}

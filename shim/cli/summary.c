@@ -267,8 +267,11 @@ static void put_notes(const struct block *block) {
               block->out);
     if (notes & LEDGER_NOTE_BYPASSED)
         fputs("    libpq was loaded, but no connect was made through the shim: none was made, or it "
-              "by-passed pqone "
-              "(dlsym, RTLD_DEEPBIND)\n",
+              "by-passed pqone\n",
+              block->out);
+    if (notes & LEDGER_NOTE_ROAD)
+        fputs("    a way to libpq was used that pqone cannot take, so not everything was watched; the log "
+              "says which\n",
               block->out);
     if (notes & LEDGER_NOTE_UNKNOWN_EXPORTS)
         fputs("    this libpq has functions that pqone does not know, so it was only watched, not shared\n",

@@ -194,10 +194,11 @@ Test(summary, inherited_handles_are_the_parents_to_finish) {
 }
 
 Test(summary, absence_is_not_silent) {
-    header->notes = LEDGER_NOTE_BYPASSED | LEDGER_NOTE_UNKNOWN_EXPORTS | LEDGER_NOTE_OFF;
+    header->notes = LEDGER_NOTE_BYPASSED | LEDGER_NOTE_UNKNOWN_EXPORTS | LEDGER_NOTE_OFF | LEDGER_NOTE_ROAD;
     render(false, 1);
-    says("libpq was loaded, but no connect was made through the shim: none was made, or it by-passed pqone "
-         "(dlsym, RTLD_DEEPBIND)\n");
+    says("libpq was loaded, but no connect was made through the shim: none was made, or it by-passed "
+         "pqone\n");
+    says("a way to libpq was used that pqone cannot take");
     says("functions that pqone does not know");
     says(" shop: pqone was switched off (mode off or PQONE_DISABLE), nothing was watched.\n");
     silent_about("no handle opened");
