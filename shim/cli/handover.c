@@ -109,6 +109,21 @@ static void tell_forefather(const struct ledger_list *list, uint8_t **heirs, siz
     }
 }
 
+/* What a child used and left unfinished, its parent may have finished: then nothing of it is left open. */
+static bool parent_finished(const struct ledger_list *list, size_t at, const struct ledger_handle *row) {
+    for (size_t steps = 0; steps < list->count; steps++) {
+        at = parent_of(list, at);
+        if (at == list->count || list->ledgers[at].header.counters.handles_unlisted)
+            return false;
+        uint32_t index = same_handle(&list->ledgers[at], row);
+        if (index == LEDGER_ROW_NONE)
+            return true;
+        if (list->ledgers[at].handles[index].state != LEDGER_HANDLE_INHERITED)
+            return false;
+    }
+    return false;
+}
+
 /* A child that still runs and has not used libpq has no ledger to tell by; its memory does. */
 static void ask_runners(const struct ledger_list *list, uint8_t **heirs, size_t at) {
     const struct ledger *ledger = &list->ledgers[at];
@@ -137,6 +152,8 @@ uint8_t **handover_resolve(const struct ledger_list *list) {
             if (state == LEDGER_HANDLE_HANDED || state == LEDGER_HANDLE_TAKEN ||
                 (state == LEDGER_HANDLE_INHERITED && ledger->alive))
                 tell_forefather(list, heirs, i, &ledger->handles[row]);
+            if (state == LEDGER_HANDLE_TAKEN && parent_finished(list, i, &ledger->handles[row]))
+                heirs[i][row] = HEIR_PARENT;
         }
     }
     for (size_t i = 0; good && i < list->count; i++)

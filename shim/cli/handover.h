@@ -10,6 +10,7 @@
 enum heir {
     HEIR_NONE = 0, /* the process that opened it answers for it */
     HEIR_RUNS,     /* a child that has it is still running, and may use or finish it yet */
+    HEIR_PARENT,   /* of a child's row: the process that opened it has finished it, for both */
     HEIR_LEAKS,    /* a child took it over and did not finish it: counted there */
     HEIR_FINISHED, /* a child used and finished it, and the process that opened it had used it no more */
 };

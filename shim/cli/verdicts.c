@@ -126,6 +126,7 @@ static void add_handle(struct view *view, uint32_t row) {
     case HEIR_RUNS:
         view->into->totals.unjudged++;
         break;
+    case HEIR_PARENT:
     case HEIR_LEAKS:
         break;
     }
