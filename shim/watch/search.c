@@ -178,7 +178,7 @@ static size_t read_some(const struct search *search, uint64_t at, void *into, si
 }
 
 bool search_read(const struct search *search, uint64_t at, void *into, size_t size) {
-    return read_some(search, at, into, size) == size;
+    return !is_over(search) && read_some(search, at, into, size) == size;
 }
 
 /* Pages that are gone by now are left out: nothing points anywhere from there. */

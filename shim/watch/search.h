@@ -76,7 +76,7 @@ bool search_run(struct search *search, char *why, size_t size);
 /* Was anything found that points at this handle? */
 bool search_found(const struct search *search, uint64_t address);
 
-/* For search_heap.c: reads memory of the process; true if all of it could be read. */
+/* For search_heap.c: reads memory of the process; true if all of it could be read, and in time. */
 bool search_read(const struct search *search, uint64_t at, void *into, size_t size);
 
 #endif
