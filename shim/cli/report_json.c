@@ -213,14 +213,47 @@ static json_t *check_of(const struct report *report) {
     return NULL;
 }
 
-bool report_json(FILE *out, const struct report *report) {
-    json_t *root = json_object();
-    json_t *processes = summary_json(report->list->ledgers, report->list->count, report->symbols);
-    json_t *check = report->verdicts ? check_of(report) : json_null();
-    put(root, "pqone_report", json_integer(REPORT_JSON_VERSION));
-    bool good = json_object_set_new(root, "check", check) == 0;
-    good = json_object_set_new(root, "processes", processes) == 0 && good;
-    good = good && json_dumpf(root, out, JSON_INDENT(2)) == 0 && fputc('\n', out) != EOF;
-    json_decref(root);
+/* An element a line, since there may be thousands. */
+static bool put_array(FILE *out, const json_t *array) {
+    size_t index;
+    json_t *element;
+    bool good = true;
+    json_array_foreach(array, index, element) {
+        fputs(index ? ",\n        " : "[\n        ", out);
+        good = json_dumpf(element, out, JSON_ENCODE_ANY) == 0 && good;
+    }
+    fputs("\n      ]", out);
     return good;
+}
+
+/* Each process is written and forgotten: all of them together may be larger than memory should have to hold.
+ */
+static bool put_process(FILE *out, const struct ledger *ledger, struct symbols *symbols) {
+    json_t *process = summary_json(ledger, symbols), *value;
+    const char *key, *between = "    {\n";
+    bool good = process != NULL;
+    json_object_foreach(process, key, value) {
+        fprintf(out, "%s      \"%s\": ", between, key);
+        good =
+            (json_array_size(value) ? put_array(out, value) : json_dumpf(value, out, JSON_ENCODE_ANY) == 0) &&
+            good;
+        between = ",\n";
+    }
+    fputs("\n    }", out);
+    json_decref(process);
+    return good;
+}
+
+bool report_json(FILE *out, const struct report *report) {
+    json_t *check = report->verdicts ? check_of(report) : json_null();
+    fprintf(out, "{\n  \"pqone_report\": %d,\n  \"check\": ", REPORT_JSON_VERSION);
+    bool good = check && json_dumpf(check, out, JSON_INDENT(2) | JSON_ENCODE_ANY) == 0;
+    json_decref(check);
+    fputs(",\n  \"processes\": [", out);
+    for (size_t i = 0; good && i < report->list->count; i++) {
+        fputs(i ? ",\n" : "\n", out);
+        good = put_process(out, &report->list->ledgers[i], report->symbols);
+    }
+    fputs(report->list->count ? "\n  ]\n}\n" : "]\n}\n", out);
+    return good && !ferror(out);
 }

@@ -14,8 +14,8 @@
 void summary_text(FILE *out, const struct ledger *ledgers, size_t count, struct symbols *symbols,
                   bool colour);
 
-/* The same facts, complete: the array `processes` of the JSON report. NULL: no memory. */
-json_t *summary_json(const struct ledger *ledgers, size_t count, struct symbols *symbols);
+/* The same facts of one process, complete: an element of `processes` in the JSON report. NULL: no memory. */
+json_t *summary_json(const struct ledger *ledger, struct symbols *symbols);
 
 /* A frame of a stack, in every part of the JSON report. */
 json_t *summary_json_frame(const struct frame *frame);

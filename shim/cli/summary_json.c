@@ -219,16 +219,11 @@ static json_t *process_of(const struct ledger *ledger, const struct findings *fi
     return object;
 }
 
-json_t *summary_json(const struct ledger *ledgers, size_t count, struct symbols *symbols) {
-    json_t *processes = json_array();
-    for (size_t i = 0; processes && i < count; i++) {
-        struct findings findings;
-        if (!findings_gather(&ledgers[i], symbols, &findings)) {
-            json_decref(processes);
-            return NULL;
-        }
-        json_array_append_new(processes, process_of(&ledgers[i], &findings, symbols));
-        findings_release(&findings);
-    }
-    return processes;
+json_t *summary_json(const struct ledger *ledger, struct symbols *symbols) {
+    struct findings findings;
+    if (!findings_gather(ledger, symbols, &findings))
+        return NULL;
+    json_t *process = process_of(ledger, &findings, symbols);
+    findings_release(&findings);
+    return process;
 }
