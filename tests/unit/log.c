@@ -233,7 +233,6 @@ Test(log, more_kinds_of_events_than_room_are_no_flood) {
 Test(log, files_are_made_private_and_per_process) {
     char path[128];
     struct stat state;
-    cr_assert(pthread_atfork(watch_fork_prepare, watch_fork_parent, watch_fork_child) == 0);
     snprintf(path, sizeof path, "%s/log.%%p", directory);
     setenv("PQONE_LOG", path, 1);
     umask(0);
