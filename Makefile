@@ -23,7 +23,7 @@ engine := $(filter-out $(FACADE:%=$(B)/shim/%.o),$(shim))
 cli := $(call objects,shim/cli/*.c)
 unit := $(call objects,tests/unit/*.c)
 programs := $(patsubst tests/programs/%.c,$(B)/programs/%,$(wildcard tests/programs/*.c))
-plain := $(addprefix $(B)/programs/plain/,never escapes forget ends stay static whole leaks_in_cpp)
+plain := $(addprefix $(B)/programs/plain/,never escapes forget ends stay static waits whole leaks_in_cpp)
 fakes := $(patsubst tests/fake/%.c,$(B)/fake/%,$(wildcard tests/fake/call*.c)) $(B)/fake/storm $(B)/fake/libpq.so.5 \
 	$(B)/fake/future/libpq.so.5
 samples := $(B)/formats/sample
@@ -77,7 +77,7 @@ $(B)/unit: $(unit) $(filter-out %/main.o,$(cli)) $(B)/engine.a
 $(B)/programs/%: $(B)/tests/programs/%.o $(call objects,tests/programs/case/*.c)
 	@mkdir -p $(@D)
 	$(link) -rdynamic -o $@ $^ -lpq -ldl
-$(addprefix $(B)/programs/plain/,forget ends stay): $(B)/programs/plain/%: $(B)/tests/programs/plain/%.o
+$(addprefix $(B)/programs/plain/,forget ends stay waits): $(B)/programs/plain/%: $(B)/tests/programs/plain/%.o
 	@mkdir -p $(@D)
 	$(link) -rdynamic -o $@ $^ -lpq
 $(B)/programs/plain/escapes: $(B)/tests/programs/plain/escapes.o

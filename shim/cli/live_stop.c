@@ -3,11 +3,15 @@
 
 #include <ctype.h>
 #include <dirent.h>
+#include <elf.h>
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/ptrace.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
+#include <sys/user.h>
 #include <sys/wait.h>
 #include <time.h>
 
@@ -84,6 +88,39 @@ static bool wait_for(struct stopped_thread *thread, int64_t deadline) {
     }
 }
 
+/* Calls that a stop ends with EINTR where a program without signal handlers would never see it, and that have
+ * done nothing yet when they say so. The kernel starts them anew by itself, unless a handler comes. */
+#if defined(__x86_64__)
+#define RESTART_UNLESS_HANDLED 514 /* the kernel's ERESTARTNOHAND */
+
+static bool is_restartable(long call) {
+    static const long calls[] = {SYS_epoll_wait, SYS_epoll_pwait,     SYS_epoll_pwait2, SYS_recvfrom,
+                                 SYS_recvmsg,    SYS_recvmmsg,        SYS_sendto,       SYS_sendmsg,
+                                 SYS_accept,     SYS_accept4,         SYS_read,         SYS_readv,
+                                 SYS_semop,      SYS_rt_sigtimedwait, SYS_semtimedop,   SYS_io_getevents};
+    for (size_t i = 0; i < sizeof calls / sizeof *calls; i++)
+        if (calls[i] == call)
+            return true;
+    return false;
+}
+
+static void let_call_go_on(pid_t thread) {
+    struct user_regs_struct registers;
+    struct iovec vector = {&registers, sizeof registers};
+    if (ptrace(PTRACE_GETREGSET, thread, (void *)NT_PRSTATUS, &vector) != 0 ||
+        vector.iov_len != sizeof registers || (int64_t)registers.rax != -EINTR ||
+        !is_restartable((long)registers.orig_rax))
+        return;
+    registers.rax = (uint64_t)-RESTART_UNLESS_HANDLED;
+    ptrace(PTRACE_SETREGSET, thread, (void *)NT_PRSTATUS, &vector);
+}
+#else
+/* Elsewhere the kernel has decided before it stops. */
+static void let_call_go_on(pid_t thread) {
+    (void)thread;
+}
+#endif
+
 /* A thread that did not stop yet cannot be let go: it must be stopped for that. Killing us would do it too.
  */
 void release_process(struct stopped *stopped) {
@@ -91,8 +128,10 @@ void release_process(struct stopped *stopped) {
         struct stopped_thread *thread = &stopped->threads[i];
         if (!thread->is_stopped)
             wait_for(thread, incarnation_clock() + PATIENCE);
-        if (thread->is_stopped)
-            ptrace(PTRACE_DETACH, thread->id, NULL, (void *)(intptr_t)thread->signal);
+        if (!thread->is_stopped)
+            continue;
+        let_call_go_on(thread->id);
+        ptrace(PTRACE_DETACH, thread->id, NULL, (void *)(intptr_t)thread->signal);
     }
     free(stopped->threads);
     *stopped = (struct stopped){0};

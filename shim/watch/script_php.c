@@ -23,7 +23,10 @@ struct value {
     unsigned char type;
     unsigned char rest[7];
 };
-enum { TYPE_LONG = 4, TYPE_STRING = 6, TYPE_ARRAY = 7, IGNORE_ARGUMENTS = 2, HEADROOM = 1 << 20, ASKED = 64 };
+enum { TYPE_LONG = 4, TYPE_STRING = 6, TYPE_ARRAY = 7, IGNORE_ARGUMENTS = 2, ASKED = 64 };
+
+/* What PHP takes from the system at once: with that much left no jump is needed, whatever is in use. */
+enum { HEADROOM = 2 << 20 };
 
 struct php {
     bool (*is_executing)(void);
@@ -71,7 +74,7 @@ static bool has_memory(const struct php *php) {
                 : *unit == 'm' || *unit == 'M' ? 20
                 : *unit == 'g' || *unit == 'G' ? 30
                                                : 0;
-    return limit > INT64_MAX >> shift || limit << shift > (long long)php->memory_usage(true) + HEADROOM;
+    return limit > INT64_MAX >> shift || limit << shift >= (long long)php->memory_usage(true) + HEADROOM;
 }
 
 static const struct text *string_of(const struct php *php, const struct value *frame, const char *key) {
