@@ -33,14 +33,18 @@ static int refuse(const char *why) {
 
 /* Everything that can refuse comes before the first trace on disk. */
 static bool prepare(struct check *check, char *why, size_t size) {
-    const struct options *options = &check->launch.options;
+    struct options *options = &check->launch.options;
     const struct check_options *own = &options->check;
     check->gate.fail_on = own->fail_on;
     check->gate.budget = own->budget;
     if (!library_find(check->launch.library, sizeof check->launch.library, why, size) ||
-        !reports_can_be_written(options, why, size) ||
+        !reports_prepare(options, why, size) ||
         (own->write_baseline && !baseline_can_be_written(own->write_baseline, why, size)))
         return false;
+    if (own->write_baseline && reports_go_to(options, own->write_baseline)) {
+        snprintf(why, size, "the baseline and a report cannot go to one file, %.512s", own->write_baseline);
+        return false;
+    }
     if (own->suppressions && !(check->gate.suppressions = suppressions_read(own->suppressions, why, size)))
         return false;
     if (own->baseline && !(check->gate.baseline = baseline_read(own->baseline, why, size)))

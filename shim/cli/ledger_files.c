@@ -71,7 +71,18 @@ static struct named_file *list_files(const char *directory, size_t *count) {
     return files;
 }
 
+static bool is_same(const struct ledger_header *one, const struct ledger_header *other) {
+    return one->pid == other->pid && one->process_start == other->process_start &&
+           one->opened_monotonic == other->opened_monotonic && one->opened_realtime == other->opened_realtime;
+}
+
 bool ledger_files_add(struct ledger_list *list, struct ledger *ledger) {
+    for (size_t i = 0; i < list->count; i++) {
+        if (is_same(&list->ledgers[i].header, &ledger->header)) {
+            ledger_release(ledger);
+            return true;
+        }
+    }
     if (list->count == list->capacity) {
         size_t capacity = list->capacity ? list->capacity * 2 : 8;
         struct ledger *more = realloc(list->ledgers, capacity * sizeof *more);

@@ -22,7 +22,7 @@ void ledger_files_of_run(const char *directory, const char *run, struct ledger_l
  */
 size_t ledger_files_of_pid(const char *directory, pid_t pid, struct ledger_list *into);
 
-/* Adds one; the list owns it from then on. False: no memory. */
+/* Adds one; the list owns it from then on. What is there already is not added twice. False: no memory. */
 bool ledger_files_add(struct ledger_list *list, struct ledger *ledger);
 
 /* Removes ledgers of dead processes that are older than a day or not among the newest 64, and sockets of

@@ -75,7 +75,8 @@ static bool accept_setting(const char *name, const char *value, struct options *
 static bool accept_report(const char *text, struct options *into, char *why, size_t size) {
     const char *equals = strchr(text, '=');
     size_t length = equals ? (size_t)(equals - text) : strlen(text);
-    struct report_output output = {report_format_named(text, length), equals ? equals + 1 : NULL};
+    struct report_output output = {.format = report_format_named(text, length),
+                                   .file = equals ? equals + 1 : NULL};
     if (!output.format) {
         char words[128];
         snprintf(why, size, "--report %.60s: no such format in this version; accepted: %s, each with =FILE",

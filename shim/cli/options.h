@@ -15,6 +15,7 @@ struct report_format; /* reports.h */
 struct report_output {
     const struct report_format *format;
     const char *file; /* NULL: where this command prints; points into the arguments */
+    int descriptor;   /* a copy of our own that the file's name means (/dev/stdout), else 0 */
 };
 
 struct options {

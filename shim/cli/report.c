@@ -81,9 +81,14 @@ static bool print(const struct options *options, const struct ledger_list *list)
     return good;
 }
 
-static int report(const struct options *options) {
+static int report(struct options *options) {
     struct ledger_list list = {0};
-    bool good = true;
+    char why[PATH_MAX + 256];
+    bool good = reports_prepare(options, why, sizeof why);
+    if (!good) {
+        say("%s", why);
+        return EXIT_PQONE;
+    }
     for (char **word = options->rest; *word; word++) {
         pid_t pid;
         good = (is_pid(*word, &pid) ? add_pid(options, pid, &list) : add_file(*word, &list)) && good;

@@ -170,13 +170,13 @@ static void write_summary(const struct source_root *root, const struct report *r
     char *text = NULL;
     size_t size = 0;
     FILE *out = file < 0 ? NULL : open_memstream(&text, &size);
+    bool complete = false;
     if (out) {
         put_summary(out, root, report, sentence);
-        if (fclose(out) == 0)
-            say_bytes(file, text, size);
+        complete = fclose(out) == 0 && say_bytes(file, text, size);
         free(text);
     }
-    if (file < 0 || close(file) != 0)
+    if (file < 0 || close(file) != 0 || !complete)
         say("the step's summary %.512s cannot be written: %s", path, strerror(errno));
 }
 

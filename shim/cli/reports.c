@@ -63,8 +63,8 @@ static bool wants_colour(int descriptor) {
 
 /* Made in memory and written at once, so that it does not mix with lines of the program's children. */
 static bool write_one(const struct report_output *output, struct report *report, int descriptor) {
-    int file = descriptor;
-    if (output->file)
+    int file = output->descriptor ? output->descriptor : descriptor;
+    if (output->file && !output->descriptor)
         file = open(output->file, O_WRONLY | O_CREAT | O_TRUNC | O_NOCTTY | O_CLOEXEC, 0666);
     if (file < 0) {
         say("the report %s cannot be written: %s", output->file, strerror(errno));
@@ -77,16 +77,19 @@ static bool write_one(const struct report_output *output, struct report *report,
     bool good = out && output->format->write(out, report);
     if (out)
         good = fclose(out) == 0 && good;
-    if (good)
-        say_bytes(file, text, size);
-    else
+    if (!good)
         say("a report does not fit into memory");
+    bool written = good && say_bytes(file, text, size);
+    int error = errno;
     free(text);
-    if (file != descriptor && close(file) != 0 && good) {
-        say("the report %s cannot be written: %s", output->file, strerror(errno));
-        good = false;
+    if (file != descriptor && close(file) != 0 && written) {
+        written = false;
+        error = errno;
     }
-    return good;
+    if (good && !written)
+        say("the report%s%s cannot be written: %s", output->file ? " " : "", output->file ? output->file : "",
+            strerror(error));
+    return written;
 }
 
 /* A pipe or a device is not opened: its reader would see us come and go. */
@@ -106,13 +109,69 @@ static bool can_be_written(const char *path) {
     return true;
 }
 
-bool reports_can_be_written(const struct options *options, char *why, size_t size) {
-    for (size_t i = 0; i < options->report_count; i++) {
-        const char *file = options->reports[i].file;
-        if (!file || can_be_written(file))
-            continue;
-        snprintf(why, size, "the report %.512s cannot be written: %s", file, strerror(errno));
+/* The number of our own descriptor that the name means, or -1. */
+static int own_descriptor(const char *path) {
+    static const char *const directories[] = {"/dev/fd/", "/proc/self/fd/"};
+    if (strcmp(path, "/dev/stdout") == 0)
+        return STDOUT_FILENO;
+    if (strcmp(path, "/dev/stderr") == 0)
+        return STDERR_FILENO;
+    for (size_t i = 0; i < sizeof directories / sizeof *directories; i++) {
+        const char *number = path + strlen(directories[i]);
+        if (strncmp(path, directories[i], strlen(directories[i])) == 0 && *number &&
+            strspn(number, "0123456789") == strlen(number) && strlen(number) < 8)
+            return atoi(number);
+    }
+    return -1;
+}
+
+/* Copied, and not opened anew: what the program has written there would be cut off. */
+static bool keep(struct report_output *output) {
+    int own = own_descriptor(output->file), flags = own < 0 ? 0 : fcntl(own, F_GETFL);
+    if (own < 0)
+        return can_be_written(output->file);
+    if (flags >= 0 && (flags & O_ACCMODE) == O_RDONLY) {
+        errno = EBADF;
         return false;
+    }
+    int copy = flags < 0 ? -1 : fcntl(own, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+    if (copy >= 0)
+        output->descriptor = copy;
+    return copy >= 0;
+}
+
+/* Of a pipe or a device it does not matter: one follows the other. */
+static bool is_same_file(const char *one, const char *other) {
+    struct stat first, second;
+    bool known = stat(one, &first) == 0;
+    if (known && stat(other, &second) == 0)
+        return S_ISREG(first.st_mode) && first.st_dev == second.st_dev && first.st_ino == second.st_ino;
+    return !known && strcmp(one, other) == 0;
+}
+
+bool reports_go_to(const struct options *options, const char *path) {
+    for (size_t i = 0; i < options->report_count; i++)
+        if (options->reports[i].file && is_same_file(options->reports[i].file, path))
+            return true;
+    return false;
+}
+
+bool reports_prepare(struct options *options, char *why, size_t size) {
+    for (size_t i = 0; i < options->report_count; i++) {
+        struct report_output *output = &options->reports[i];
+        if (!output->file)
+            continue;
+        if (!keep(output)) {
+            snprintf(why, size, "the report %.512s cannot be written: %s", output->file, strerror(errno));
+            return false;
+        }
+        for (size_t before = 0; before < i && !output->descriptor; before++) {
+            const struct report_output *other = &options->reports[before];
+            if (!other->file || other->descriptor || !is_same_file(other->file, output->file))
+                continue;
+            snprintf(why, size, "two reports cannot go to one file, %.512s", output->file);
+            return false;
+        }
     }
     return true;
 }
@@ -129,7 +188,7 @@ static bool judge(const struct options *options, struct report *report, struct v
 }
 
 bool reports_write(const struct options *options, const struct report *report, int descriptor) {
-    const struct report_output text = {&formats[0], NULL};
+    const struct report_output text = {.format = &formats[0]};
     struct report mine = *report;
     struct verdicts verdicts = {0};
     if (!mine.symbols)

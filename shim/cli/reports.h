@@ -55,9 +55,13 @@ const struct report_format *report_format_named(const char *word, size_t length)
 /* "text, json or junit": for messages. Returns `into`. */
 char *report_format_words(char *into, size_t size);
 
-/* Can the files of the reports be written? Asked before the program starts, and leaves nothing behind. False:
- * `why` holds one sentence. */
-bool reports_can_be_written(const struct options *options, char *why, size_t size);
+/* Can the files of the reports be written? Asked before the program starts, and leaves nothing behind on
+ * disk. A name that means a descriptor of ours (/dev/stdout, /dev/fd/3) gets its copy, since the launcher
+ * gives its own up while the program runs. False: `why` holds one sentence. */
+bool reports_prepare(struct options *options, char *why, size_t size);
+
+/* Is it the file of one of the reports? */
+bool reports_go_to(const struct options *options, const char *path);
 
 /* Without any --report: text. Those without a file go to `descriptor`. `report->symbols` may be NULL, and
  * `colour` is decided here. False, and said: one of them could not be written. */

@@ -43,7 +43,7 @@ static int start(struct launch *launch) {
     char why[PATH_MAX + 256];
     /* Everything that can refuse comes before the first trace on disk. */
     if (!library_find(launch->library, sizeof launch->library, why, sizeof why) ||
-        !reports_can_be_written(&launch->options, why, sizeof why))
+        !reports_prepare(&launch->options, why, sizeof why))
         return refuse(why);
     bool warned = !launch->silent && !launch_is_off(launch) &&
                   program_is_out_of_reach(launch->options.rest[0], why, sizeof why);

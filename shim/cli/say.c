@@ -8,7 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
-void say_bytes(int descriptor, const char *bytes, size_t length) {
+bool say_bytes(int descriptor, const char *bytes, size_t length) {
     while (length > 0) {
         ssize_t written = write(descriptor, bytes, length);
         if (written > 0) {
@@ -18,9 +18,10 @@ void say_bytes(int descriptor, const char *bytes, size_t length) {
             struct pollfd writable = {.fd = descriptor, .events = POLLOUT};
             poll(&writable, 1, 1000);
         } else if (written == 0 || errno != EINTR) {
-            return;
+            return false;
         }
     }
+    return true;
 }
 
 char *say_printable(char *text) {
