@@ -18,6 +18,7 @@
 #include "offline.h"
 #include "results.h"
 #include "roads.h"
+#include "settings.h"
 #include "wait.h"
 #include "watch/log.h"
 #include "watch/search_self.h"
@@ -248,7 +249,11 @@ static __attribute__((destructor)) void exiting(void) {
     }
     housekeeping_stop();
     results_report();
-    sets_try_walk(say_goodbye, NULL);
+    /* Who only watches ends nothing that the program left open: a relative may go on with it. */
+    if (settings()->mode == MODE_OBSERVE)
+        claims_release();
+    else
+        sets_try_walk(say_goodbye, NULL);
     search_at_exit();
     recorder_close();
 }

@@ -16,6 +16,7 @@
 #include "claim.h"
 #include "quiet.h"
 #include "set.h"
+#include "settings.h"
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* a leaf; guards the list of free memory */
 static struct server *unused;
@@ -167,7 +168,22 @@ void server_abandon(struct server *server) {
         close(server->libpq->PQsocket(server->conn));
 }
 
+/* As bare libpq ends it, also in a child whose parent goes on with it. A relative that uses it later is to
+ * find it taken, so its place is not given back. */
+static void close_as_it_is(struct server *server) {
+    if (server->forked || server->generation != process_generation) {
+        claim_try(server->claim);
+        server->claim = -1;
+    }
+    server->libpq->PQfinish(server->conn);
+    give_memory_back(server);
+}
+
 void server_close(struct server *server) {
+    if (settings()->mode == MODE_OBSERVE) {
+        close_as_it_is(server);
+        return;
+    }
     bool ours = server->generation == process_generation && (!server->forked || server_claim(server));
     if (!ours) {
         server_close_silently(server);

@@ -405,6 +405,54 @@ CASE(both_sides, "PQONE_MODE=observe",
     expect_number(child_status(child), 0);
 }
 
+CASE(child_finishes, "PQONE_MODE=observe",
+     "a child that finishes what it inherited ends its parent's session, as bare, and that is reported") {
+    PGconn *handle = open_handle();
+    ask(handle, "SELECT 1");
+    int child = fork();
+    if (child == 0) {
+        PQfinish(handle);
+        exit(0);
+    }
+    expect_number(child_status(child), 0);
+    PGresult *result = PQexec(handle, "SELECT 2");
+    expect_number(PQresultStatus(result), PGRES_FATAL_ERROR);
+    PQclear(result);
+    PQfinish(handle);
+    if (shimmed())
+        expect_number((long long)misuses(MISUSE_BOTH_SIDES), 1);
+}
+
+CASE(both_finish, "PQONE_MODE=observe",
+     "a handle that parent and child finish, and only one of them used, is no misuse") {
+    PGconn *handle = open_handle();
+    ask(handle, "SELECT 1");
+    int child = fork();
+    if (child == 0) {
+        PQfinish(handle);
+        exit(0);
+    }
+    expect_number(child_status(child), 0);
+    PQfinish(handle);
+    if (shimmed())
+        expect_number((long long)misuses(MISUSE_BOTH_SIDES), 0);
+}
+
+CASE(child_exits, "PQONE_MODE=observe",
+     "a child that used what it inherited and exits without PQfinish ends nothing, as bare") {
+    PGconn *handle = open_handle();
+    ask(handle, "SELECT 1");
+    int child = fork();
+    if (child == 0) {
+        ask(handle, "SELECT 2");
+        exit(0);
+    }
+    expect_number(child_status(child), 0);
+    ask(handle, "SELECT 3");
+    expect_backends(1, 1);
+    PQfinish(handle);
+}
+
 static void finishes_itself(void *handle, const char *message) {
     (void)message;
     PQfinish(handle);
