@@ -57,24 +57,28 @@ static void put_fold(const struct page *page, const struct stack *stack, size_t 
             scripted ? " of the interpreter" : "", page->plain);
 }
 
-/* The frames behind the one that the heading names, up to a number of them. */
+/* The frames behind the one that the heading names, up to a number of them; from the beginning where a
+ * library's frames, which the heading passes over, say how the program came to libpq. */
 static void put_stack(const struct page *page, const struct stack *stack, const struct frame *first,
                       size_t most) {
     size_t folded = 0, shown = 0;
+    bool begun = false;
     for (size_t i = 0; i < stack->count; i++) {
         const struct frame *frame = &stack->frames[i];
         char text[1024];
-        if (frame == first && folded == 0 && shown == 0)
-            continue;
         if (frame_is_folded(stack, frame)) {
             folded++;
             continue;
         }
-        if (shown++ == most)
+        bool is_heading = frame == first && !begun;
+        if (!is_heading && shown++ == most)
             break;
-        if (folded)
+        if (folded && begun)
             put_fold(page, stack, folded);
+        begun = true;
         folded = 0;
+        if (is_heading)
+            continue;
         fprintf(page->out, "          %s%s\n", frame_text(frame, text, sizeof text),
                 frame->inlined ? ", inlined" : "");
     }

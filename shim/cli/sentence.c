@@ -81,6 +81,7 @@ bool frame_is_folded(const struct stack *stack, const struct frame *frame) {
 
 static void stack_lines(FILE *out, const struct stack *stack, const char *indent) {
     size_t folded = 0;
+    bool begun = false;
     char text[1024];
     for (size_t i = 0; i <= stack->count; i++) {
         const struct frame *frame = i < stack->count ? &stack->frames[i] : NULL;
@@ -88,9 +89,11 @@ static void stack_lines(FILE *out, const struct stack *stack, const char *indent
             folded++;
             continue;
         }
-        if (folded)
+        /* Noise at the beginning stands in nobody's way to the program. */
+        if (folded && (begun || !frame))
             fprintf(out, "%s(%zu frame%s of a runtime)\n", indent, folded, plural(folded));
         folded = 0;
+        begun = true;
         if (frame)
             fprintf(out, "%s%s%s\n", indent, frame_text(frame, text, sizeof text),
                     frame->inlined ? ", inlined" : "");

@@ -203,9 +203,11 @@ static void add_left(struct view *view, uint32_t site) {
         last = handle;
         if (!is_left(view, handle))
             continue;
+        /* Of an interpreter's shutdown whose it was says it all; its own frames lead nobody anywhere. */
+        bool by_program = handle->runtime == LEDGER_AT_EXIT;
         struct occurrence occurrence = {.kind = FINDING_LEFT,
                                         .opened = site,
-                                        .place = handle->ended,
+                                        .place = by_program ? handle->ended : LEDGER_ROW_NONE,
                                         .target = handle->target,
                                         .says = left_says(handle->runtime),
                                         .advice = "close it where it is done with",

@@ -37,7 +37,7 @@ struct finding {
     uint64_t count;
     uint64_t never_connected; /* of the unfinished ones: failed connects, which leak memory and sockets too */
     struct stack opened;      /* where the handles were opened; empty for a budget */
-    struct stack place;       /* misuse: where it happened; left: the PQfinish of the shutdown; else empty */
+    struct stack place; /* misuse: where it happened; left to a handler of exit(): its PQfinish; else empty */
     const char *says;   /* one sentence without place and target, e.g. "PQfinish on a handle that was ..." */
     const char *advice; /* what to do, a clause without full stop; "" if there is nothing to do */
     const char *target; /* user@host:port/dbname, "" if several or unknown; belongs to the ledgers */
