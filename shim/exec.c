@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <link.h>
 #include <spawn.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -74,6 +75,12 @@ static bool takes_us_along(char *const environment[]) {
            (!preloaded || names_us(value_of(environment, "LD_PRELOAD")));
 }
 
+/* `pqone check -- pqone check -- CMD`: the inner one has changed the variables for its own program. */
+static bool is_of_another_run(char *const environment[]) {
+    const char *run = value_of(environment, "PQONE_RUN");
+    return run && *run && strcmp(run, witness_run()) != 0 && names_us(value_of(environment, "LD_PRELOAD"));
+}
+
 /* The loader's secure-execution mode: LD_PRELOAD does nothing there. See ld.so(8). */
 static bool is_privileged(int directory, const char *path, int flags) {
     struct stat status;
@@ -92,6 +99,60 @@ static bool is_privileged(int directory, const char *path, int flags) {
            (directory != AT_FDCWD || statvfs(path, &system) != 0 || !(system.f_flag & ST_NOSUID));
 }
 
+/* "/proc/self/fd/N", by hand: snprintf may allocate. */
+static void name_descriptor(int file, char *into, size_t size) {
+    static const char directory[] = "/proc/self/fd/";
+    char digits[12];
+    size_t count = 0, at = sizeof directory - 1;
+    do
+        digits[count++] = (char)('0' + file % 10);
+    while ((file /= 10) > 0);
+    memcpy(into, directory, at);
+    while (count > 0 && at + 1 < size)
+        into[at++] = digits[--count];
+    into[at] = '\0';
+}
+
+/* An ELF file that asks for no loader. The loader itself, run as a command, honours LD_PRELOAD all the same.
+ */
+static bool is_static(int file, const char *path) {
+    ElfW(Ehdr) header;
+    const char *base = strrchr(path, '/');
+    base = base ? base + 1 : path;
+    if (pread(file, &header, sizeof header, 0) != (ssize_t)sizeof header ||
+        memcmp(header.e_ident, ELFMAG, SELFMAG) != 0 ||
+        header.e_ident[EI_CLASS] != (sizeof(void *) == 8 ? ELFCLASS64 : ELFCLASS32) ||
+        strncmp(base, "ld-", 3) == 0 || strncmp(base, "ld.", 3) == 0)
+        return false;
+    for (unsigned i = 0; i < header.e_phnum; i++) {
+        ElfW(Phdr) part;
+        off_t at = (off_t)(header.e_phoff + (size_t)i * header.e_phentsize);
+        if (pread(file, &part, sizeof part, at) != (ssize_t)sizeof part || part.p_type == PT_INTERP)
+            return false;
+    }
+    return header.e_phnum > 0;
+}
+
+/* The launcher looks inside, and may be in another directory: so under its absolute path. */
+static struct witness_row *note_static(int directory, const char *path, int flags) {
+    char link[32], target[PATH_MAX];
+    struct witness_row *row = NULL;
+    bool given = flags & AT_EMPTY_PATH && !*path;
+    int file = given ? directory : openat(directory, path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+    if (file < 0)
+        return NULL;
+    name_descriptor(file, link, sizeof link);
+    ssize_t length = readlink(link, target, sizeof target - 1);
+    if (length > 0) {
+        target[length] = '\0';
+        if (is_static(file, target))
+            row = witness_note_once(WITNESS_STATIC, target);
+    }
+    if (!given)
+        close(file);
+    return row;
+}
+
 /* NULL: it will be watched, or nobody wants to know. */
 static struct witness_row *look(int directory, const char *path, char *const environment[], int flags) {
     struct witness_row *row = NULL;
@@ -100,12 +161,14 @@ static struct witness_row *look(int directory, const char *path, char *const env
     int error = errno;
     const char *name = *path ? path : "a program by its descriptor";
     if (!takes_us_along(environment))
-        row = witness_note(WITNESS_ESCAPED, name);
+        row = witness_note(is_of_another_run(environment) ? WITNESS_OTHER_RUN : WITNESS_ESCAPED, name);
     else if (is_privileged(directory, path, flags))
         row = witness_note(WITNESS_PRIVILEGED, name);
     else if (witness_page()->owner != geteuid() &&
              faccessat(AT_FDCWD, witness_directory(), W_OK | X_OK, AT_EACCESS) != 0)
         row = witness_note(WITNESS_OTHER_USER, name);
+    else
+        row = note_static(directory, path, flags);
     errno = error;
     return row;
 }

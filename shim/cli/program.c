@@ -159,6 +159,18 @@ static const char *look_inside(Elf *elf, const char *path) {
     return NULL;
 }
 
+bool program_contains_libpq(const char *path) {
+    int file = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    if (file < 0)
+        return false;
+    elf_version(EV_CURRENT);
+    Elf *elf = elf_begin(file, ELF_C_READ, NULL);
+    bool contains = elf && elf_kind(elf) == ELF_K_ELF && defines_libpq(elf);
+    elf_end(elf);
+    close(file);
+    return contains;
+}
+
 bool program_is_out_of_reach(const char *command, char *why, size_t size) {
     char path[PATH_MAX];
     if (!resolve(command, path, sizeof path))

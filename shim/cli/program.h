@@ -10,4 +10,7 @@
  * can be said (a file that is not there: exec will tell). */
 bool program_is_out_of_reach(const char *command, char *why, size_t size);
 
+/* Does the file at that path define libpq's functions itself, as far as its symbol tables tell? */
+bool program_contains_libpq(const char *path);
+
 #endif

@@ -78,6 +78,15 @@ struct witness_row *witness_note(enum witness_kind kind, const char *text) {
     return row;
 }
 
+struct witness_row *witness_note_once(enum witness_kind kind, const char *text) {
+    uint32_t used = page ? atomic_load(&page->used) : 0;
+    for (uint32_t i = 0; i < used && i < WITNESS_ROWS; i++)
+        if (atomic_load(&page->rows[i].kind) == (uint32_t)kind &&
+            strncmp(page->rows[i].text, text, sizeof page->rows[i].text - 1) == 0)
+            return NULL;
+    return witness_note(kind, text);
+}
+
 /* The last row is given back, since a search through PATH fails many times before it finds. */
 void witness_take_back(struct witness_row *row) {
     if (!row)

@@ -23,6 +23,8 @@ enum witness_kind {
     WITNESS_PRIVILEGED = 2, /* ... whose privileges make the loader ignore LD_PRELOAD */
     WITNESS_OTHER_USER = 3, /* ... by a user who cannot write into the ledgers' directory */
     WITNESS_NO_LEDGER = 4,  /* the ledger could not be made: the text says why */
+    WITNESS_OTHER_RUN = 5,  /* a program was executed under another launcher of ours */
+    WITNESS_STATIC = 6,     /* ... that has no loader, so that nothing gets into it; its absolute path */
 };
 
 struct witness_row {
@@ -51,6 +53,8 @@ const char *witness_directory(void);
 
 /* Notes it; NULL without a page or room. Async-signal-safe, keeps errno. */
 struct witness_row *witness_note(enum witness_kind kind, const char *text);
+/* The same, unless it is noted already: what a build does a thousand times takes one row. */
+struct witness_row *witness_note_once(enum witness_kind kind, const char *text);
 /* It did not happen after all. NULL is harmless. */
 void witness_take_back(struct witness_row *row);
 
