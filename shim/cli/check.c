@@ -88,9 +88,9 @@ static void write_baseline(struct check *check) {
 }
 
 static void print_suppressions(const struct verdicts *verdicts) {
-    char *printed[256];
+    char **printed = calloc(verdicts->count + 1, sizeof *printed);
     size_t count = 0;
-    for (size_t i = 0; i < verdicts->count && count < sizeof printed / sizeof *printed; i++) {
+    for (size_t i = 0; printed && i < verdicts->count; i++) {
         char *line = verdicts->findings[i].fails ? suppression_for(&verdicts->findings[i]) : NULL;
         for (size_t j = 0; line && j < count; j++) {
             if (strcmp(printed[j], line) == 0) {
@@ -109,6 +109,7 @@ static void print_suppressions(const struct verdicts *verdicts) {
         say_bytes(STDERR_FILENO, "\n", 1);
         free(printed[i]);
     }
+    free(printed);
 }
 
 static int conclude(struct check *check) {

@@ -8,7 +8,7 @@
 #include "verdicts.h"
 
 /* A report in a terminal is read to its end; all of it is in the JSON form. */
-enum { SHOWN_OF_A_KIND = 10, FRAMES_SHOWN = 24, FRAMES_OF_A_NOTE = 2 };
+enum { SHOWN_OF_A_KIND = 10, UNUSED_SHOWN = 50, FRAMES_SHOWN = 24, FRAMES_OF_A_NOTE = 2 };
 
 /* Where and how it is written. */
 struct page {
@@ -180,9 +180,12 @@ static void put_suppressions(const struct page *page) {
     if (!unused)
         return;
     fputs("    suppressions that nothing needed:", page->out);
+    size_t told = 0;
     for (size_t i = 0; i < outcome->suppression_count; i++)
-        if (outcome->suppressions[i].hits == 0)
+        if (outcome->suppressions[i].hits == 0 && told++ < UNUSED_SHOWN)
             fprintf(page->out, " %s", outcome->suppressions[i].pattern);
+    if (told > UNUSED_SHOWN)
+        fprintf(page->out, " … and %zu more; --report json=FILE has them all", told - UNUSED_SHOWN);
     fputc('\n', page->out);
 }
 

@@ -162,6 +162,17 @@ Test(suppressions, what_is_printed_for_a_finding_suppresses_it) {
             free(line);
         }
     }
+    static const char *const everywhere[] = {"main",           "<module>",        "<lambda>",
+                                             "{closure}",      "block in <main>", "{main}",
+                                             "main::__ANON__", "main chunk"};
+    for (size_t i = 0; i < sizeof everywhere / sizeof *everywhere; i++) {
+        struct frame frame = {.function = (char *)everywhere[i], .file = "app/db.py", .module = ""};
+        struct finding finding = {
+            .kind = FINDING_LOST, .count = 1, .opened = {&frame, 1, LEDGER_NATIVE}, .target = ""};
+        char *line = suppression_for(&finding);
+        cr_expect_str_eq(line, "leak:^app/db.py$", "%s", everywhere[i]);
+        free(line);
+    }
     struct finding nameless = {.kind = FINDING_LOST, .target = ""};
     cr_expect_null(suppression_for(&nameless));
 }
