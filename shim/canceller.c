@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "lease.h"
+#include "settings.h"
 
 struct canceller {
     struct handle *handle;
@@ -107,8 +108,10 @@ static struct server *aim(const struct canceller *canceller) {
         return NULL;
     /* In this order: whoever takes the lease next looks at `cancelling` after it has the lease. */
     atomic_fetch_add(&server->cancelling, 1);
+    /* Bare, a child may cancel what its parent runs; where nothing is shared, that is no other's query. */
+    bool same_process = server->generation == process_generation && process_is_set_up();
     if (atomic_load(&server->lease) == LEASE_TAKEN(canceller->number) &&
-        server->generation == process_generation && process_is_set_up())
+        (same_process || settings()->mode == MODE_OBSERVE))
         return server;
     atomic_fetch_sub(&server->cancelling, 1);
     return NULL;

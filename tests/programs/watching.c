@@ -453,6 +453,23 @@ CASE(child_exits, "PQONE_MODE=observe",
     PQfinish(handle);
 }
 
+CASE(child_cancels, "PQONE_MODE=observe", "a child cancels its parent's query, as bare") {
+    char error[256];
+    PGconn *handle = open_handle();
+    PGcancel *cancel = PQgetCancel(handle);
+    expect_number(PQsendQuery(handle, "SELECT pg_sleep(20)"), 1);
+    int child = fork();
+    if (child == 0)
+        _exit(PQcancel(cancel, error, sizeof error) == 1 ? 0 : 1);
+    expect_number(child_status(child), 0);
+    PGresult *result = PQgetResult(handle);
+    expect_text(PQresultErrorField(result, PG_DIAG_SQLSTATE), "57014");
+    PQclear(result);
+    expect(PQgetResult(handle) == NULL);
+    PQfreeCancel(cancel);
+    PQfinish(handle);
+}
+
 static void finishes_itself(void *handle, const char *message) {
     (void)message;
     PQfinish(handle);
