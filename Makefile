@@ -129,7 +129,7 @@ $(B)/formats/sample: $(B)/tests/formats/sample.o $(B)/tests/unit/ledger_sample.o
 # Another copy of libpq in one process, as wheels carry it: under a soname of its own, and reading another
 # variable for application_name, by which the server tells whose connection it is.
 libpq := $(realpath $(shell $(CC) -print-file-name=libpq.so))
-roads := $(addprefix $(B)/roads/,host loader caller.so below/libinner.so whole.so extension-now.so \
+roads := $(addprefix $(B)/roads/,host loader early.so caller.so below/libinner.so whole.so extension-now.so \
 	extension-lazy.so extension2-now.so extension2-lazy.so)
 $(B)/roads/libpq.so.5: $(libpq)
 	@mkdir -p $(@D)
@@ -147,6 +147,9 @@ $(B)/roads/whole.so: $(B)/tests/roads/extension.o $(B)/tests/fake/libpq.o
 $(B)/roads/below/libinner.so: tests/roads/inner.c
 	@mkdir -p $(@D)
 	$(compile) -fPIC -shared -Wl,-soname,libinner.so -o $@ $<
+$(B)/roads/early.so: tests/roads/early.c
+	@mkdir -p $(@D)
+	$(compile) -fPIC -shared -o $@ $<
 $(B)/roads/caller.so: tests/roads/caller.c
 	@mkdir -p $(@D)
 	$(compile) -fPIC -shared '-Wl,-rpath,$$ORIGIN/below' -o $@ $<

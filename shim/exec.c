@@ -43,6 +43,26 @@ static struct {
     FILE *(*popen)(const char *, const char *);
 } real;
 
+#define FIND(name) *(void **)&real.name = dlsym(RTLD_NEXT, #name)
+
+/* Two threads at once write the same words. */
+static void find_real(void) {
+    FIND(execve);
+    FIND(execv);
+    FIND(execvp);
+    FIND(execvpe);
+    FIND(fexecve);
+    FIND(execveat);
+    FIND(posix_spawn);
+    FIND(posix_spawnp);
+    FIND(system);
+    FIND(popen);
+}
+
+/* The constructor has found them. But what is preloaded after us is constructed before us, and may execute
+ * something already then. */
+#define REAL(name) (real.name ? real.name : (find_real(), real.name))
+
 static bool preloaded; /* we came by LD_PRELOAD, and not by /etc/ld.so.preload */
 
 static const char *value_of(char *const environment[], const char *name) {
@@ -216,33 +236,33 @@ static int failed(struct witness_row *row, int result) {
 
 EXPORT int execve(const char *path, char *const arguments[], char *const environment[]) {
     struct witness_row *row = look(AT_FDCWD, path, environment, 0);
-    return failed(row, real.execve(path, arguments, environment));
+    return failed(row, REAL(execve)(path, arguments, environment));
 }
 
 EXPORT int execv(const char *path, char *const arguments[]) {
     struct witness_row *row = look(AT_FDCWD, path, environ, 0);
-    return failed(row, real.execv(path, arguments));
+    return failed(row, REAL(execv)(path, arguments));
 }
 
 EXPORT int execvp(const char *file, char *const arguments[]) {
     struct witness_row *row = look_along_path(file, environ);
-    return failed(row, real.execvp(file, arguments));
+    return failed(row, REAL(execvp)(file, arguments));
 }
 
 EXPORT int execvpe(const char *file, char *const arguments[], char *const environment[]) {
     struct witness_row *row = look_along_path(file, environment);
-    return failed(row, real.execvpe(file, arguments, environment));
+    return failed(row, REAL(execvpe)(file, arguments, environment));
 }
 
 EXPORT int fexecve(int file, char *const arguments[], char *const environment[]) {
     struct witness_row *row = look(file, "", environment, AT_EMPTY_PATH);
-    return failed(row, real.fexecve(file, arguments, environment));
+    return failed(row, REAL(fexecve)(file, arguments, environment));
 }
 
 EXPORT int execveat(int directory, const char *path, char *const arguments[], char *const environment[],
                     int flags) {
     struct witness_row *row = look(directory, path, environment, flags);
-    return failed(row, real.execveat(directory, path, arguments, environment, flags));
+    return failed(row, REAL(execveat)(directory, path, arguments, environment, flags));
 }
 
 /* How many words the caller gave; where the list ends, `rest` is behind its NULL. */
@@ -275,14 +295,14 @@ EXPORT int execl(const char *path, const char *first, ...) {
     WORDS(arguments, first, words);
     va_end(words);
     struct witness_row *row = look(AT_FDCWD, path, environ, 0);
-    return failed(row, real.execv(path, arguments));
+    return failed(row, REAL(execv)(path, arguments));
 }
 
 EXPORT int execlp(const char *file, const char *first, ...) {
     WORDS(arguments, first, words);
     va_end(words);
     struct witness_row *row = look_along_path(file, environ);
-    return failed(row, real.execvp(file, arguments));
+    return failed(row, REAL(execvp)(file, arguments));
 }
 
 EXPORT int execle(const char *path, const char *first, ...) {
@@ -290,14 +310,14 @@ EXPORT int execle(const char *path, const char *first, ...) {
     char *const *environment = va_arg(words, char *const *);
     va_end(words);
     struct witness_row *row = look(AT_FDCWD, path, environment, 0);
-    return failed(row, real.execve(path, arguments, environment));
+    return failed(row, REAL(execve)(path, arguments, environment));
 }
 
 EXPORT int posix_spawn(pid_t *pid, const char *path, const posix_spawn_file_actions_t *actions,
                        const posix_spawnattr_t *attributes, char *const arguments[],
                        char *const environment[]) {
     struct witness_row *row = look(AT_FDCWD, path, environment, 0);
-    int error = real.posix_spawn(pid, path, actions, attributes, arguments, environment);
+    int error = REAL(posix_spawn)(pid, path, actions, attributes, arguments, environment);
     if (error)
         witness_take_back(row);
     return error;
@@ -307,7 +327,7 @@ EXPORT int posix_spawnp(pid_t *pid, const char *file, const posix_spawn_file_act
                         const posix_spawnattr_t *attributes, char *const arguments[],
                         char *const environment[]) {
     struct witness_row *row = look_along_path(file, environment);
-    int error = real.posix_spawnp(pid, file, actions, attributes, arguments, environment);
+    int error = REAL(posix_spawnp)(pid, file, actions, attributes, arguments, environment);
     if (error)
         witness_take_back(row);
     return error;
@@ -317,28 +337,17 @@ EXPORT int posix_spawnp(pid_t *pid, const char *file, const posix_spawn_file_act
 EXPORT int system(const char *command) {
     if (command)
         look(AT_FDCWD, "/bin/sh", environ, 0);
-    return real.system(command);
+    return REAL(system)(command);
 }
 
 EXPORT FILE *popen(const char *command, const char *type) {
     look(AT_FDCWD, "/bin/sh", environ, 0);
-    return real.popen(command, type);
+    return REAL(popen)(command, type);
 }
 
-#define FIND(name) *(void **)&real.name = dlsym(RTLD_NEXT, #name)
-
-/* Before any other constructor of ours or of the program: those may execute something. */
-static __attribute__((constructor(101))) void find_real(void) {
-    FIND(execve);
-    FIND(execv);
-    FIND(execvp);
-    FIND(execvpe);
-    FIND(fexecve);
-    FIND(execveat);
-    FIND(posix_spawn);
-    FIND(posix_spawnp);
-    FIND(system);
-    FIND(popen);
+/* Before any other constructor of ours or of the program: in a child of theirs it would be too late. */
+static __attribute__((constructor(101))) void loaded(void) {
+    find_real();
     witness_attach();
     if (witness_page()) {
         settings_remember();
