@@ -36,7 +36,7 @@ static bool is_inside(const struct libpq *libpq) {
 /* A call that was left by longjmp has been popped: its frame lies below ours, or something else stands
  * there by now, or a deeper call has left it intact by chance. */
 bool call_is_on_stack(uint64_t inside, const struct handle *handle) {
-    const struct call *call = (const struct call *)(uintptr_t)(inside >> CALL_THREAD_BITS << 5);
+    const struct call *call = call_of_word(inside);
     return inside == call_word(call) && (uintptr_t)call > (uintptr_t)__builtin_frame_address(0) &&
            call->here == CALL_HERE && is_inside(handle->libpq);
 }
@@ -51,7 +51,7 @@ static bool is_poll(long number) {
 
 bool call_waits_elsewhere(const struct handle *handle, const PGconn *conn) {
     uint64_t inside = atomic_load_explicit(&handle->inside, memory_order_relaxed);
-    int thread = (int)(inside & ((1u << CALL_THREAD_BITS) - 1)), error = errno;
+    int thread = call_thread(inside), error = errno;
     char path[64], text[256];
     long number = -1;
     unsigned long long first = 0;
@@ -101,9 +101,8 @@ static void come_in_between(struct handle *handle, const struct server *server, 
 /* The handle's previous call never came back, or has not yet. Nobody can say what the session is in the
  * middle of, so no one else gets it. */
 static void abandon(struct handle *handle, const struct call *call, uint64_t inside) {
-    const uint64_t mask = (1u << CALL_THREAD_BITS) - 1;
     struct server *server = lease_held(handle);
-    if ((inside & mask) != (call_word(call) & mask) && !only_looks(call->function))
+    if (call_thread(inside) != process_thread() && !only_looks(call->function))
         come_in_between(handle, server, call);
     atomic_store_explicit(&handle->inside, 0, memory_order_relaxed);
     if (server && server->state != SERVER_OWN)
@@ -179,7 +178,8 @@ static PGconn *enter(struct call *call, struct handle *handle, struct server *se
     call->outer = atomic_load_explicit(&handle->inside, memory_order_relaxed);
     call->server = server;
     call->result = NULL;
-    atomic_store_explicit(&handle->inside, call_word(call), memory_order_relaxed);
+    call->word = call_word(call);
+    atomic_store_explicit(&handle->inside, call->word, memory_order_relaxed);
     atomic_store_explicit(&handle->speaks, false, memory_order_relaxed);
     struct ledger_handle *row = handle->row;
     atomic_store_explicit(&row->last_used_monotonic, atomic_load_explicit(&handle->now, memory_order_relaxed),
@@ -319,7 +319,7 @@ void call_end(struct call *call) {
         errno = saved_errno; /* another thread finished it: its memory may be another handle's by now */
         return;
     }
-    if (__builtin_expect(atomic_load_explicit(&handle->inside, memory_order_relaxed) != call_word(call), 0))
+    if (__builtin_expect(atomic_load_explicit(&handle->inside, memory_order_relaxed) != call->word, 0))
         look_for_intruder(handle, call);
     else
         atomic_store_explicit(&handle->inside, call->outer, memory_order_relaxed);

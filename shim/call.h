@@ -19,16 +19,27 @@ struct call {
     struct handle *handle;
     uint64_t number; /* the handle's; another one's by the end if it was finished meanwhile */
     uint64_t outer;  /* the call that this one runs inside of, as handle.inside */
+    uint64_t word;   /* this one */
     struct server *server;
     bool discard_all;
-} __attribute__((aligned(32)));
+} __attribute__((aligned(64)));
 
-/* handle.inside: where the call is, and below that as many bits of its thread's id as an address leaves. In
- * one word, since a frame may be looked at by its own thread only: with another thread its stack may be gone.
- */
-enum { CALL_THREAD_BITS = 21 };
+/* handle.inside: where the call is, and below that as many bits of its thread's id as an address leaves, all
+ * that Linux gives to one. In one word, since a frame may be looked at by its own thread only: with another
+ * thread its stack may be gone. */
+enum { CALL_THREAD_BITS = 22, CALL_THREAD_MASK = (1 << CALL_THREAD_BITS) - 1 };
 static inline uint64_t call_word(const struct call *call) {
-    return (uint64_t)(uintptr_t)call << 16 | ((unsigned)process_thread() & ((1u << CALL_THREAD_BITS) - 1));
+    return (uint64_t)(uintptr_t)call << 16 | ((unsigned)process_thread() & CALL_THREAD_MASK);
+}
+
+/* pid_max goes no higher. */
+_Static_assert(CALL_THREAD_MASK >= 4194303 && _Alignof(struct call) >= 1 << (CALL_THREAD_BITS - 16),
+               "the two do not overlap");
+static inline struct call *call_of_word(uint64_t inside) {
+    return (struct call *)(uintptr_t)((inside & ~(uint64_t)CALL_THREAD_MASK) >> 16);
+}
+static inline int call_thread(uint64_t inside) {
+    return (int)(inside & CALL_THREAD_MASK);
 }
 
 /* Is this call, found in a handle, in progress on the stack of the thread that asks? */

@@ -61,7 +61,7 @@ static bool is_in_use(const struct handle *handle) {
     uint64_t inside = atomic_load_explicit(&handle->inside, memory_order_relaxed);
     if (handle->inherited && atomic_load(&handle->row->state) == LEDGER_HANDLE_INHERITED)
         return true; /* by the parent, for all we know */
-    return inside && process_thread_lives((int)(inside & ((1u << CALL_THREAD_BITS) - 1)));
+    return inside && process_thread_lives(call_thread(inside));
 }
 
 /* Under the set lock: a handle in the list is not given back meanwhile. */
