@@ -156,6 +156,7 @@ static void adopt_set(struct set *set, void *context) {
         handle->inside = 0;
         handle->waiter = NULL;
         handle->busy = false;
+        handle->warned = false;
         handle->spans = (struct spans){NULL, NULL, false};
         handle->inherited = true;
         if (server)
@@ -249,11 +250,13 @@ static __attribute__((destructor)) void exiting(void) {
     }
     housekeeping_stop();
     results_report();
-    /* Who only watches ends nothing that the program left open: a relative may go on with it. */
-    if (settings()->mode == MODE_OBSERVE)
+    /* Who only watches ends nothing that the program left open: a relative may go on with it. Who shares goes
+     * as fast as it would alone. */
+    if (settings()->mode == MODE_OBSERVE) {
         claims_release();
-    else
+        search_at_exit();
+    } else {
         sets_try_walk(say_goodbye, NULL);
-    search_at_exit();
+    }
     recorder_close();
 }

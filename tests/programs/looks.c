@@ -318,6 +318,16 @@ CASE(as_freed_digits, OBSERVE, "a handle in an integer that Python has freed is 
     expect_verdict(free_digits, LEDGER_LOST);
 }
 
+CASE(not_in_share, "PQONE_MODE=share", "who shares does not wait at its exit for a look through memory") {
+    if (!shimmed())
+        skip("there is no ledger without the shim");
+    int child = start(forget);
+    expect_number(child_status(child), 0);
+    read_ledger_of(child);
+    expect_number(view.header.search, LEDGER_SEARCH_NONE);
+    expect_number(rows(LEDGER_HANDLE_OPEN, LEDGER_UNKNOWN), 1);
+}
+
 CHILD(fail_to_connect) {
     PQconnectdb("host=/nonexistent dbname=shop");
 }
