@@ -57,6 +57,16 @@ static void count_in(struct handle *handle, bool failed) {
     unused_watch();
 }
 
+/* What PQconnectStart began came to nothing. */
+static void count_as_failed(struct handle *handle) {
+    struct ledger_site *site = recorder_site(handle->site);
+    atomic_fetch_add(&recorder()->counters.connects_failed, 1);
+    if (site)
+        atomic_fetch_add(&site->failed, 1);
+    atomic_store(&handle->row->state, LEDGER_HANDLE_FAILED);
+    spans_became(&handle->spans, LEDGER_HANDLE_FAILED);
+}
+
 static struct handle *new_handle(struct libpq *libpq, struct set *set, uint32_t site) {
     struct handle *handle = handle_new();
     if (!handle)
@@ -153,8 +163,21 @@ static bool report_duplicate(struct set *set, const struct duplicate *duplicate,
     return wish == ON_DUPLICATE_FAIL;
 }
 
+/* A PQreset can connect what never was connected. */
+static void no_longer_failed(struct handle *handle) {
+    uint32_t failed = LEDGER_HANDLE_FAILED;
+    struct ledger_site *site = recorder_site(handle->site);
+    if (!atomic_compare_exchange_strong(&handle->row->state, &failed, LEDGER_HANDLE_OPEN))
+        return;
+    atomic_fetch_sub(&recorder()->counters.connects_failed, 1);
+    if (site)
+        atomic_fetch_sub(&site->failed, 1);
+    spans_became(&handle->spans, LEDGER_HANDLE_OPEN);
+}
+
 void open_completed(struct handle *handle, struct server *server) {
     struct set *set = handle->set;
+    no_longer_failed(handle);
     server_established(server);
     handle->identity = server->identity;
     handle->status = CONNECTION_OK;
@@ -451,9 +474,8 @@ PostgresPollingStatusType open_poll(struct handle *handle, bool reset) {
     } else if (status == PGRES_POLLING_FAILED) {
         server->state = SERVER_OWN;
         handle->status = CONNECTION_BAD;
-        atomic_fetch_add(&recorder()->counters.connects_failed, 1);
-        atomic_store(&handle->row->state, LEDGER_HANDLE_FAILED);
-        spans_became(&handle->spans, LEDGER_HANDLE_FAILED);
+        if (!reset)
+            count_as_failed(handle);
     }
     return status;
 }

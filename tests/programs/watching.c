@@ -600,6 +600,40 @@ CASE(unused_in_child, "PQONE_LEAK_THRESHOLD=300ms PQONE_MODE=observe",
     expect_number(log_lines("leak:", "SELECT ? AS own"), 1);
     PQfinish(handle);
 }
+static void failed_are(long long count) {
+    if (!shimmed())
+        return;
+    const struct ledger_header *ledger = ledger_of(getpid());
+    const struct ledger_site *site = (const void *)((const char *)ledger + ledger->sites.offset);
+    const struct ledger_handle *row = (const void *)((const char *)ledger + ledger->handles.offset);
+    expect_number((long long)ledger->counters.connects_failed, count);
+    expect_number((long long)site->failed, count);
+    expect_number(row->state, count ? LEDGER_HANDLE_FAILED : LEDGER_HANDLE_OPEN);
+}
+static PostgresPollingStatusType poll_to_end(PGconn *conn, PostgresPollingStatusType (*poll)(PGconn *)) {
+    PostgresPollingStatusType wants;
+    while ((wants = poll(conn)) == PGRES_POLLING_READING || wants == PGRES_POLLING_WRITING)
+        sleep_ms(5);
+    return wants;
+}
+CASE(failed_and_reset, "PQONE_MODE=observe",
+     "a handle that PQconnectPoll gives up is a failed connect of its place until PQreset brings it up") {
+    char directory[400], words[600];
+    snprintf(directory, sizeof directory, "%s/here", getenv("PQONE_TEST_CASE_DIR"));
+    snprintf(words, sizeof words, "host=127.0.0.1,%s port=1,%s dbname=shop user=app", directory,
+             getenv("PGPORT"));
+    PGconn *handle = PQconnectStart(words);
+    expect_number(poll_to_end(handle, PQconnectPoll), PGRES_POLLING_FAILED);
+    failed_are(1);
+    expect_number(PQresetStart(handle), 1);
+    expect_number(poll_to_end(handle, PQresetPoll), PGRES_POLLING_FAILED);
+    failed_are(1);
+    expect(symlink(getenv("PGHOST"), directory) == 0);
+    PQreset(handle);
+    expect_number(PQstatus(handle), CONNECTION_OK);
+    failed_are(0);
+    PQfinish(handle);
+}
 static int threads_now(void) {
     int count = 0;
     DIR *entries = opendir("/proc/self/task");
