@@ -49,15 +49,17 @@ static const char *const said_of[ROADS] = {
         "fewer copies",
 };
 
+static bool is_off(void) {
+    return settings()->disable || settings()->mode == MODE_OFF;
+}
+
 void road_closed(enum road road, const char *name) {
     static _Atomic unsigned said;
+    if (is_off())
+        return;
     atomic_fetch_or(&recorder()->notes, LEDGER_NOTE_ROAD);
     if (!(atomic_fetch_or(&said, 1u << road) & 1u << road))
         log_event(LOG_UNWATCHED, UINT32_MAX, 0, "%s %s", name, said_of[road]);
-}
-
-static bool is_off(void) {
-    return settings()->disable || settings()->mode == MODE_OFF;
 }
 
 static void *look_up(uintptr_t handle, const char *name, const char *version) {
