@@ -57,18 +57,6 @@ void close_lease(struct handle *handle, struct server *server) {
     lease_set_free(server);
 }
 
-/* Ends the handle's row, which stays in the ledger if it is to be remembered. One that found no room has no
- * address, and nothing to remember. */
-static void keep_or_close(struct handle *handle, enum ledger_handle_state state, bool remembered) {
-    struct ledger_handle *row = handle->row;
-    if (!remembered || row->address == 0) {
-        recorder_handle_close(row);
-        return;
-    }
-    row->ended_monotonic = recorder_now();
-    atomic_store_explicit(&row->state, (uint32_t)state, memory_order_release);
-}
-
 /* Counts a handle that a runtime's shutdown finishes. True: its row is to be kept, as one of the first of its
  * call site. Only who watches needs to know, and pays for the look at the stack. */
 static bool was_left(struct handle *handle, struct ledger_site *site, void *caller) {
@@ -78,22 +66,23 @@ static bool was_left(struct handle *handle, struct ledger_site *site, void *call
         return false;
     atomic_fetch_add(&recorder()->counters.left, 1);
     spans_became(&handle->spans, LEDGER_HANDLE_LEFT);
-    if (!site || atomic_fetch_add(&site->left, 1) >= LEDGER_LEFT_LISTED || handle->row->address == 0)
+    if (!site || atomic_fetch_add(&site->left, 1) >= LEDGER_LEFT_LISTED ||
+        !recorder_handle_may_stay(handle->row))
         return false;
     handle->row->runtime = runtime;
     handle->row->ended = call_site_here(caller);
     return true;
 }
 
-static void count_out(struct handle *handle, void *caller) {
+/* What the row is to say from now on: FREE, or how the handle ended. */
+static enum ledger_handle_state count_out(struct handle *handle, void *caller) {
     struct ledger_header *ledger = recorder();
     struct ledger_site *site = recorder_site(handle->site);
     struct ledger_target *target = handle->set->row;
     if (handle->inherited) { /* this process never counted it in */
         spans_became(&handle->spans, LEDGER_HANDLE_HANDED);
         spans_close(&handle->spans);
-        keep_or_close(handle, LEDGER_HANDLE_HANDED, settings()->mode == MODE_OBSERVE);
-        return;
+        return settings()->mode == MODE_OBSERVE ? LEDGER_HANDLE_HANDED : LEDGER_HANDLE_FREE;
     }
     bool remembered = was_left(handle, site, caller);
     spans_close(&handle->spans);
@@ -111,7 +100,20 @@ static void count_out(struct handle *handle, void *caller) {
         if (target)
             atomic_fetch_sub(&target->busy, 1);
     }
-    keep_or_close(handle, LEDGER_HANDLE_LEFT, remembered);
+    return remembered ? LEDGER_HANDLE_LEFT : LEDGER_HANDLE_FREE;
+}
+
+/* Whoever looks for unused handles finds this one no more: only now may its row be another handle's. One that
+ * found no row of its own has nothing to remember. */
+static void close_row(struct handle *handle, enum ledger_handle_state state) {
+    struct ledger_handle *row = handle->row;
+    unused_no_more(handle, "finished");
+    if (state == LEDGER_HANDLE_FREE || row->address == 0) {
+        recorder_handle_close(row);
+        return;
+    }
+    row->ended_monotonic = recorder_now();
+    atomic_store_explicit(&row->state, (uint32_t)state, memory_order_release);
 }
 
 static void close_now(struct handle *handle, struct server *server, void *caller) {
@@ -120,11 +122,11 @@ static void close_now(struct handle *handle, struct server *server, void *caller
         transaction_finished(handle, server, caller);
     if (handle->waiter)
         lease_stop_waiting(handle);
-    unused_no_more(handle, "finished");
-    count_out(handle, caller);
+    enum ledger_handle_state state = count_out(handle, caller);
     if (server)
         close_lease(handle, server);
     set_remove_handle(set, handle);
+    close_row(handle, state);
     handle_free(handle);
     set_put(set);
 }

@@ -531,6 +531,10 @@ void recorder_handle_close(struct ledger_handle *row) {
         give_row(&free_handles, index);
 }
 
+bool recorder_handle_may_stay(const struct ledger_handle *row) {
+    return row_index(row, image_now()->handles, sizeof *row, LEDGER_HANDLES / 4 * 3) != UINT32_MAX;
+}
+
 struct ledger_server *recorder_server_open(int backend_pid, uint32_t target) {
     struct image *image = image_now();
     uint32_t index = take_row(&free_servers, &image->header.servers, LEDGER_SERVERS);

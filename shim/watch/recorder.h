@@ -14,6 +14,8 @@
 #ifndef PQONE_RECORDER_H
 #define PQONE_RECORDER_H
 
+#include <stdbool.h>
+
 #include "ledger.h"
 
 /* For recorder() alone: the mapping, NULL until it is open, and the way to open it. */
@@ -60,6 +62,9 @@ uint32_t recorder_site_row(const uint64_t *frames, uint32_t depth, const struct 
 struct ledger_handle *recorder_handle_open(uint64_t number, const void *address, uint32_t site,
                                            uint32_t target, enum ledger_handle_state state);
 void recorder_handle_close(struct ledger_handle *row);
+/* May it stay after PQfinish, to be remembered? A quarter of the table is for handles that are alive, however
+ * long the process runs and whatever its runtimes closed. Not what found no room. */
+bool recorder_handle_may_stay(const struct ledger_handle *row);
 struct ledger_server *recorder_server_open(int backend_pid, uint32_t target);
 void recorder_server_close(struct ledger_server *row);
 

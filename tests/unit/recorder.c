@@ -207,7 +207,8 @@ Test(recorder, targets_and_sites_are_found_again) {
     cr_expect_null(recorder_target_row(UINT32_MAX));
     cr_expect_str_eq(recorder_target_row(1)->name, "me@host:5432/b");
     cr_expect_null(recorder_site(0));
-    cr_expect(recorder_site_row(frames, 3, NULL, "f+0x1 (m)") == 0 && recorder_site_row(frames, 2, NULL, "") == 1);
+    cr_expect(recorder_site_row(frames, 3, NULL, "f+0x1 (m)") == 0 &&
+              recorder_site_row(frames, 2, NULL, "") == 1);
     cr_expect(recorder_site_row(frames, 3, NULL, "f+0x1 (m)") == 0);
     cr_expect_str_eq(recorder_site(0)->name, "f+0x1 (m)");
     cr_expect_null(recorder_site(2));
@@ -294,8 +295,7 @@ Test(recorder, peaks_stay) {
     cr_expect(recorder_now() > 0);
 }
 
-static void fork_handlers(void) {
-}
+static void fork_handlers(void) {}
 
 static int status_of(pid_t child) {
     int status;
@@ -482,6 +482,17 @@ Test(recorder, a_full_disk_is_one_line) {
     expect_dummy("No space left on device");
     cr_expect(ledgers(last, sizeof last) == 0, "half a ledger was left");
     cr_expect(umount(disk) == 0);
+}
+
+Test(recorder, a_quarter_of_the_rows_is_for_the_living) {
+    static struct ledger_handle *handles[LEDGER_HANDLES + 1];
+    unsigned count = 0;
+    for (unsigned i = 0; i <= LEDGER_HANDLES; i++) {
+        handles[i] = recorder_handle_open(i + 1, NULL, UINT32_MAX, UINT32_MAX, LEDGER_HANDLE_OPEN);
+        count += recorder_handle_may_stay(handles[i]);
+    }
+    cr_expect(count == LEDGER_HANDLES / 4 * 3, "%u may stay", count);
+    cr_expect_not(recorder_handle_may_stay(handles[LEDGER_HANDLES]), "the row of all who found no room");
 }
 
 Test(recorder, places_follow_the_environment) {
