@@ -107,11 +107,11 @@ struct ledger_header {
     char program[256]; /* /proc/self/exe; never arguments: those can hold passwords */
     char libpq[256];   /* path of the first libpq copy that was used, or "" */
     struct ledger_counters counters;
-    struct ledger_table misuses, texts, spans; /* a row of texts is a byte */
-    _Atomic uint32_t search;                   /* enum ledger_search */
-    uint32_t traced;                           /* PQONE_TRACE was on */
-    uint64_t handle_range, handle_range_size;  /* addresses of minted handles; 0 before the first */
-    _Atomic int64_t spans_full_monotonic;      /* since when spans find no room; 0: all have */
+    struct ledger_table misuses, texts, spans;        /* a row of texts is a byte */
+    _Atomic uint32_t search;                          /* enum ledger_search */
+    uint32_t traced;                                  /* PQONE_TRACE was on */
+    _Atomic uint64_t handle_range, handle_range_size; /* addresses of minted handles; 0 before the first */
+    _Atomic int64_t spans_full_monotonic;             /* since when spans find no room; 0: all have */
 };
 
 /* A loaded object. A reader compares build_id with the file's before it believes debug info. */
