@@ -130,8 +130,12 @@ static json_t *document(const struct finding *findings, size_t count) {
     return json_pack("{s:i, s:o}", "pqone_baseline", BASELINE_VERSION, "findings", list);
 }
 
+/* A name for what will become the file: beside it, and behind a link that has its name. */
 static bool beside(const char *path, char *into, size_t size) {
-    return snprintf(into, size, "%s.XXXXXX", path) < (int)size;
+    char *target = realpath(path, NULL);
+    bool fits = snprintf(into, size, "%s.XXXXXX", target ? target : path) < (int)size;
+    free(target);
+    return fits;
 }
 
 bool baseline_can_be_written(const char *path, char *why, size_t size) {
@@ -167,7 +171,8 @@ bool baseline_write(const char *path, const struct finding *findings, size_t cou
         good = false;
         error = errno;
     }
-    if (good && rename(temporary, path) != 0) {
+    char *target = realpath(path, NULL);
+    if (good && rename(temporary, target ? target : path) != 0) {
         good = false;
         error = errno;
     }
@@ -176,6 +181,7 @@ bool baseline_write(const char *path, const struct finding *findings, size_t cou
         if (file >= 0)
             unlink(temporary);
     }
+    free(target);
     json_decref(root);
     return good;
 }

@@ -142,7 +142,24 @@ for name in $(sed -n 's/^SETTING([a-z_]*, "\([A-Z_]*\)".*/\1/p' "$tree/shim/sett
     grep -q -- "--$option\b" "$tree/shim/cli/completions/_pqone" || missing+=" _pqone:$name"
     grep -q -- "-l $option\b" "$tree/shim/cli/completions/pqone.fish" || missing+=" pqone.fish:$name"
 done
-check "the manual page and the completions know every setting" is "$missing" ''
+kinds=$(sed -n 's/^CHECK_OPTION(fail_on.*/KINDS/p; /^ *"leak, lost/{s/^ *"//;s/, separated.*//;s/,//g;p}' \
+    "$tree/shim/cli/check_options.def" | sed 1d)
+while IFS=' ' read -r own variable type; do
+    tr -d '\\' <"$tree/shim/cli/pqone.1" | grep -Eq -- "^\.BR --$own.*$([ "$variable" = - ] || echo "PQONE_$variable")" ||
+        missing+=" pqone.1:$own"
+    grep -Eq -- "--$own( |$|')" "$tree/shim/cli/completions/pqone.bash" || missing+=" pqone.bash:$own"
+    grep -q -- "'--$own[=[]" "$tree/shim/cli/completions/_pqone" || missing+=" _pqone:$own"
+    grep -q -- "-n \$check -l $own " "$tree/shim/cli/completions/pqone.fish" || missing+=" pqone.fish:$own"
+    [ "$type" != KINDS ] || for word in $kinds none; do
+        for file in pqone.1 completions/pqone.bash completions/_pqone completions/pqone.fish; do
+            grep -Eq "\b$word\b" "$tree/shim/cli/$file" || missing+=" $file:$word"
+        done
+    done
+    checked="${checked-} $own"
+done < <(sed -n 's/^CHECK_OPTION([a-z_]*, "\([a-z-]*\)", "\([A-Z_]*\)", \([A-Z]*\),.*/\1 \2 \3/p' \
+    "$tree/shim/cli/check_options.def" | sed 's/  / - /')
+check "the manual page and the completions know every setting, and every option of check" is "$missing" ''
+check "... all of those" is "$(wc -w <<<"$checked")" "$(grep -c '^CHECK_OPTION(' "$tree/shim/cli/check_options.def")"
 check "... of which there are some" [ "${option-}" ]
 
 # --- what the shim cannot enter
