@@ -101,6 +101,14 @@ static bool is_of_another_run(char *const environment[]) {
     return run && *run && strcmp(run, witness_run()) != 0 && names_us(value_of(environment, "LD_PRELOAD"));
 }
 
+/* A ledger is written into a directory of one's own, and access() would tell of capabilities that end with
+ * the exec. In a user namespace both have another number. */
+static bool is_of_another_user(void) {
+    struct stat status;
+    return witness_page()->owner != geteuid() &&
+           (stat(witness_directory(), &status) != 0 || status.st_uid != geteuid());
+}
+
 /* The loader's secure-execution mode: LD_PRELOAD does nothing there. See ld.so(8). */
 static bool is_privileged(int directory, const char *path, int flags) {
     struct stat status;
@@ -184,8 +192,7 @@ static struct witness_row *look(int directory, const char *path, char *const env
         row = witness_note(is_of_another_run(environment) ? WITNESS_OTHER_RUN : WITNESS_ESCAPED, name);
     else if (is_privileged(directory, path, flags))
         row = witness_note(WITNESS_PRIVILEGED, name);
-    else if (witness_page()->owner != geteuid() &&
-             faccessat(AT_FDCWD, witness_directory(), W_OK | X_OK, AT_EACCESS) != 0)
+    else if (is_of_another_user())
         row = witness_note(WITNESS_OTHER_USER, name);
     else
         row = note_static(directory, path, flags);
