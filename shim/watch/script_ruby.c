@@ -1,8 +1,9 @@
 /*
- * script_ruby.c: the frames of Ruby 2.6 and later, by the functions that its profilers use.
+ * script_ruby.c: the frames of Ruby 3.0 and later, by the functions that its profilers use.
  *
  * ruby-pg connects without the VM's lock, so of those only the ones that allocate nothing are called. This
- * thread's frames stand still meanwhile and keep their code alive.
+ * thread's frames stand still meanwhile and keep their code alive. Before 3.0 what is executing was noted for
+ * the whole process: without the lock those functions would walk the frames of another thread that runs.
  */
 #include <string.h>
 
@@ -34,7 +35,8 @@ static bool find(void *scope, void *into) {
     ruby->string_class = script_symbol(scope, "rb_cString");
     ruby->vm = script_symbol(scope, "ruby_current_vm_ptr");
     return ruby->is_ruby_thread && ruby->profile_frames && ruby->path && ruby->label && ruby->is_kind_of &&
-           ruby->string_pointer && ruby->string_class && ruby->vm;
+           ruby->string_pointer && ruby->string_class && ruby->vm &&
+           script_symbol(scope, "rb_ext_ractor_safe"); /* since 3.0 */
 }
 
 static int frames_of(const struct ruby *ruby, value *frames, int *lines, int limit) {
