@@ -102,7 +102,7 @@ static bool python_is_finalizing(void) {
     int (*ask)(void) = (int (*)(void))dlsym(RTLD_DEFAULT, "Py_IsFinalizing");
     if (!ask)
         ask = (int (*)(void))dlsym(RTLD_DEFAULT, "_Py_IsFinalizing");
-    return !ask || ask();
+    return ask ? ask() : !script_is_running();
 }
 
 /* On the thread that runs the interpreter: does it have frames of the script's, besides the one without a
@@ -116,9 +116,12 @@ static bool ruby_has_frames(void) {
     return count > 1 || (count == 1 && lines[0] > 0);
 }
 
+/* Once Python is finalizing, what still runs of a script are destructors that the shutdown calls: __del__ of a
+ * library's class is not the program. */
 static bool program_goes_on(enum ledger_runtime kind) {
-    return (kind == LEDGER_BY_PYTHON && !python_is_finalizing()) ||
-           (kind == LEDGER_BY_RUBY && ruby_has_frames()) ||
+    if (kind == LEDGER_BY_PYTHON)
+        return !python_is_finalizing();
+    return (kind == LEDGER_BY_RUBY && ruby_has_frames()) ||
            (kind != LEDGER_NO_RUNTIME && script_is_running());
 }
 

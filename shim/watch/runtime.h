@@ -2,7 +2,8 @@
  * runtime.h: is it a runtime's shutdown, and not the program, that calls PQfinish?
  *
  * Told by the functions on this thread's stack (runtime.def). Where script code is running, as in END blocks,
- * at_exit and atexit callbacks and __del__, the program itself does it, however late.
+ * at_exit and atexit callbacks, the program itself does it, however late; not in a __del__ that Python calls
+ * while it finalizes.
  */
 #ifndef PQONE_RUNTIME_H
 #define PQONE_RUNTIME_H
