@@ -1,8 +1,10 @@
 /* check.c: `pqone check`: the program unchanged, watched, and judged at its end. */
 #include <limits.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "baseline.h"
@@ -160,7 +162,13 @@ static int run(struct check *check) {
         return EXIT_PQONE;
     }
     int status = launch_run(&check->launch);
-    return status ? status : judge(check);
+    if (status)
+        return status;
+    status = judge(check);
+    /* A shell ends its loop or script after a ^C only if what it waits for died of it too. */
+    bool interrupted =
+        WIFSIGNALED(check->launch.child.status) && WTERMSIG(check->launch.child.status) == SIGINT;
+    return interrupted ? child_end_like(&check->launch.child) : status;
 }
 
 int check_command(char **arguments) {

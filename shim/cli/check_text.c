@@ -4,6 +4,7 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "quantity.h"
 #include "sentence.h"
 #include "verdicts.h"
 
@@ -16,22 +17,6 @@ struct page {
     const struct report *report;
     const char *bold, *red, *yellow, *green, *dim, *plain;
 };
-
-static const char *plural(uint64_t count) {
-    return count == 1 ? "" : "s";
-}
-
-static void put_span(FILE *out, int64_t nanoseconds) {
-    double seconds = (double)nanoseconds / 1e9;
-    if (seconds < 0.0995)
-        fprintf(out, "%.0fms", seconds * 1e3);
-    else if (seconds < 119.5)
-        fprintf(out, "%.1fs", seconds);
-    else if (seconds < 7170)
-        fprintf(out, "%.0fmin", seconds / 60);
-    else
-        fprintf(out, "%.1fh", seconds / 3600);
-}
 
 static const char *base_name(const char *path) {
     const char *slash = strrchr(path, '/');
@@ -53,7 +38,7 @@ static bool is_read_closely(const struct finding *finding) {
 /* Frames that say nothing are one line together. */
 static void put_fold(const struct page *page, const struct stack *stack, size_t count) {
     bool scripted = stack->language != LEDGER_NATIVE && stack->language != LEDGER_LIBUV_POOL;
-    fprintf(page->out, "          %s… %zu frame%s%s%s\n", page->dim, count, plural(count),
+    fprintf(page->out, "          %s… %zu frame%s%s%s\n", page->dim, count, quantity_plural(count),
             scripted ? " of the interpreter" : "", page->plain);
 }
 
@@ -101,9 +86,9 @@ static void put_details(const struct page *page, const struct finding *finding) 
     }
     if (finding->age >= 0) {
         fprintf(out, "%s%s", between, finding->count > 1 ? "the oldest " : "");
-        put_span(out, finding->age);
+        quantity_put_span(out, finding->age);
         fputs(" old at the end, last used ", out);
-        put_span(out, finding->unused);
+        quantity_put_span(out, finding->unused);
         fputs(" before it", out);
         between = "; ";
     }
@@ -197,9 +182,9 @@ static void put_baseline(const struct page *page) {
         known += verdicts->findings[i].is_known;
     if (outcome->written_baseline)
         fprintf(page->out, "    baseline: %zu finding%s written to %s, and accepted in this run\n", known,
-                plural(known), outcome->written_baseline);
+                quantity_plural(known), outcome->written_baseline);
     else if (outcome->baseline)
-        fprintf(page->out, "    baseline: %zu finding%s known from %s\n", known, plural(known),
+        fprintf(page->out, "    baseline: %zu finding%s known from %s\n", known, quantity_plural(known),
                 outcome->baseline);
 }
 
@@ -209,7 +194,8 @@ static void put_running(const struct page *page) {
         const struct running *running = &verdicts->running[i];
         fprintf(page->out, "    still running: %s[%d], ", base_name(running->program), (int)running->pid);
         if (running->handles)
-            fprintf(page->out, "with %" PRIu64 " handle%s\n", running->handles, plural(running->handles));
+            fprintf(page->out, "with %" PRIu64 " handle%s\n", running->handles,
+                    quantity_plural(running->handles));
         else
             fputs("what it does from now on is not judged\n", page->out);
     }
@@ -220,7 +206,7 @@ static void put_unjudged(const struct page *page) {
     if (count)
         fprintf(page->out,
                 "    not judged: %" PRIu64 " handle%s that a process still running may finish yet\n", count,
-                plural(count));
+                quantity_plural(count));
 }
 
 static void put_verdict(const struct page *page) {
@@ -246,8 +232,8 @@ static void put_clean(const struct page *page) {
     const struct totals *totals = &page->report->verdicts->totals;
     fprintf(page->out,
             "%spqone: check %spassed:%s %" PRIu64 " handle%s opened and finished in %zu process%s\n",
-            page->bold, page->green, page->plain, totals->opened, plural(totals->opened), totals->processes,
-            totals->processes == 1 ? "" : "es");
+            page->bold, page->green, page->plain, totals->opened, quantity_plural(totals->opened),
+            totals->processes, totals->processes == 1 ? "" : "es");
 }
 
 bool check_text(FILE *out, const struct report *report) {

@@ -13,6 +13,7 @@
 #include "findings.h"
 #include "html.h"
 #include "html_tables.h"
+#include "quantity.h"
 #include "timeline.h"
 #include "verdicts.h"
 
@@ -80,10 +81,6 @@ static void put_when(FILE *out, const struct ledger_header *header) {
         html_textf(out, " · %s", text);
 }
 
-static const char *plural(uint64_t count) {
-    return count == 1 ? "" : "s";
-}
-
 /* The one sentence that the page is about. */
 static void put_title(const struct page *page) {
     const struct totals *totals = &page->verdicts->totals;
@@ -93,7 +90,7 @@ static void put_title(const struct page *page) {
         fputs("No handle was opened.", out);
     } else {
         fprintf(out, "%s%" PRIu64 " handle%s alive at most, ", totals->processes > 1 ? "In one process " : "",
-                totals->alive_peak, plural(totals->alive_peak));
+                totals->alive_peak, quantity_plural(totals->alive_peak));
         if (totals->busy_peak == 0)
             fputs("none of them ever busy", out);
         else
@@ -102,7 +99,7 @@ static void put_title(const struct page *page) {
             fputs(": none ever connected.", out);
         else
             fprintf(out, ": %" PRIu64 " connection%s would have done.", totals->needed,
-                    plural(totals->needed));
+                    quantity_plural(totals->needed));
     }
     fputs("</h1>\n", out);
 }

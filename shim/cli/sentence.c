@@ -1,5 +1,6 @@
 /* sentence.c: findings in words. */
 #include "sentence.h"
+#include "quantity.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -27,10 +28,6 @@ char *finding_rule(const struct finding *finding, char *into, size_t size) {
     return into;
 }
 
-static const char *plural(uint64_t count) {
-    return count == 1 ? "" : "s";
-}
-
 static void say_places(FILE *out, const struct finding *finding) {
     char place[1024];
     if (finding->place.count) {
@@ -54,15 +51,15 @@ char *finding_sentence(const struct finding *finding) {
         return NULL;
     const char *to = finding->target[0] ? " to " : "";
     if (finding->kind == FINDING_MISUSE)
-        fprintf(out, "%s (%" PRIu64 " time%s%s%s)", finding->says, finding->count, plural(finding->count),
-                finding->target[0] ? ", a handle to " : "", finding->target);
+        fprintf(out, "%s (%" PRIu64 " time%s%s%s)", finding->says, finding->count,
+                quantity_plural(finding->count), finding->target[0] ? ", a handle to " : "", finding->target);
     else if (finding->kind == FINDING_BUDGET)
         fprintf(out, "%" PRIu64 " handles%s%s alive at once, %" PRIu64 " allowed: %s", finding->count, to,
                 finding->target, finding->budget, finding->says);
     else
-        fprintf(out, "%" PRIu64 " handle%s%s%s, opened at %s: %s", finding->count, plural(finding->count), to,
-                finding->target, frame_text(stack_first(&finding->opened), place, sizeof place),
-                finding->says);
+        fprintf(out, "%" PRIu64 " handle%s%s%s, opened at %s: %s", finding->count,
+                quantity_plural(finding->count), to, finding->target,
+                frame_text(stack_first(&finding->opened), place, sizeof place), finding->says);
     if (finding->never_connected)
         fprintf(out, " (%" PRIu64 " of them never connected)", finding->never_connected);
     say_places(out, finding);
@@ -91,7 +88,7 @@ static void stack_lines(FILE *out, const struct stack *stack, const char *indent
         }
         /* Noise at the beginning stands in nobody's way to the program. */
         if (folded && (begun || !frame))
-            fprintf(out, "%s(%zu frame%s of a runtime)\n", indent, folded, plural(folded));
+            fprintf(out, "%s(%zu frame%s of a runtime)\n", indent, folded, quantity_plural(folded));
         folded = 0;
         begun = true;
         if (frame)
@@ -127,13 +124,15 @@ static void put_numbers(FILE *out, const struct totals *totals) {
         between = ", ";
     }
     if (totals->duplicates) {
-        fprintf(out, "%s%" PRIu64 " duplicate%s", between, totals->duplicates, plural(totals->duplicates));
+        fprintf(out, "%s%" PRIu64 " duplicate%s", between, totals->duplicates,
+                quantity_plural(totals->duplicates));
         if (totals->duplicate_places)
-            fprintf(out, " at %zu call site%s", totals->duplicate_places, plural(totals->duplicate_places));
+            fprintf(out, " at %zu call site%s", totals->duplicate_places,
+                    quantity_plural(totals->duplicate_places));
         between = ", ";
     }
     if (totals->misuses) {
-        fprintf(out, "%s%" PRIu64 " misuse%s", between, totals->misuses, plural(totals->misuses));
+        fprintf(out, "%s%" PRIu64 " misuse%s", between, totals->misuses, quantity_plural(totals->misuses));
         between = ", ";
     }
     if (totals->left) {
@@ -145,7 +144,7 @@ static void put_numbers(FILE *out, const struct totals *totals) {
 }
 
 void totals_sentence(FILE *out, const struct totals *totals) {
-    fprintf(out, "%" PRIu64 " handle%s opened", totals->opened, plural(totals->opened));
+    fprintf(out, "%" PRIu64 " handle%s opened", totals->opened, quantity_plural(totals->opened));
     if (totals->processes > 1)
         fprintf(out, " in %zu processes, in one process", totals->processes);
     else
@@ -153,7 +152,8 @@ void totals_sentence(FILE *out, const struct totals *totals) {
     fprintf(out, " peak %" PRIu64 " alive, peak %" PRIu64 " busy at once: ", totals->alive_peak,
             totals->busy_peak);
     if (totals->needed)
-        fprintf(out, "%" PRIu64 " connection%s would have done.", totals->needed, plural(totals->needed));
+        fprintf(out, "%" PRIu64 " connection%s would have done.", totals->needed,
+                quantity_plural(totals->needed));
     else
         fputs("none ever connected.", out);
     put_numbers(out, totals);

@@ -8,6 +8,7 @@
 
 #include "../pin.h"
 #include "findings.h"
+#include "quantity.h"
 
 enum { PLACES_SHOWN = 10, PROCESSES_SHOWN = 20 };
 
@@ -19,25 +20,9 @@ struct block {
     const char *bold, *plain;
 };
 
-static const char *plural(uint64_t count) {
-    return count == 1 ? "" : "s";
-}
-
 /* "3 handles" */
 static void count_of(FILE *out, uint64_t count, const char *noun) {
-    fprintf(out, "%" PRIu64 " %s%s", count, noun, plural(count));
-}
-
-static void put_span(FILE *out, int64_t nanoseconds) {
-    double seconds = (double)nanoseconds / 1e9;
-    if (seconds < 0.0995)
-        fprintf(out, "%.0fms", seconds * 1e3);
-    else if (seconds < 119.5)
-        fprintf(out, "%.1fs", seconds);
-    else if (seconds < 7170)
-        fprintf(out, "%.0fmin", seconds / 60);
-    else
-        fprintf(out, "%.1fh", seconds / 3600);
+    fprintf(out, "%" PRIu64 " %s%s", count, noun, quantity_plural(count));
 }
 
 /* A moment of the process as time of day, for one whose end nobody knows. */
@@ -177,9 +162,9 @@ static void put_unfinished(const struct block *block, const struct place *place)
     const char *whose = place->unfinished > 1 ? "oldest " : "";
     if (ledger->end) {
         fprintf(out, ", %s", whose);
-        put_span(out, findings_span(place->oldest_opened, ledger->end));
+        quantity_put_span(out, findings_span(place->oldest_opened, ledger->end));
         fputs(" old, last used ", out);
-        put_span(out, findings_span(place->last_used, ledger->end));
+        quantity_put_span(out, findings_span(place->last_used, ledger->end));
         fputs(block->findings->fate == FATE_ALIVE ? " ago" : " before the end", out);
     } else {
         fprintf(out, ", %sopened at ", whose);
