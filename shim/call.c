@@ -184,7 +184,8 @@ static PGconn *enter(struct call *call, struct handle *handle, struct server *se
     struct ledger_handle *row = handle->row;
     atomic_store_explicit(&row->last_used_monotonic, atomic_load_explicit(&handle->now, memory_order_relaxed),
                           memory_order_relaxed);
-    if (!atomic_load_explicit(&handle->busy, memory_order_relaxed))
+    /* Nothing is asked yet of a connection that is being opened, and no call would end it. */
+    if (!atomic_load_explicit(&handle->busy, memory_order_relaxed) && server->state != SERVER_OPENING)
         busy_begins(handle);
     return server->conn;
 }

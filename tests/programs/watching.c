@@ -4,6 +4,7 @@
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <pthread.h>
 #include <setjmp.h>
 #include <signal.h>
@@ -524,6 +525,21 @@ CASE(busy, "PQONE_MODE=observe", "a handle is busy inside an exchange or a trans
     for (int i = 0; i < 12; i++)
         PQfinish(handles[i]);
     busy_is(0, 3);
+    PGconn *started[4];
+    for (int i = 0; i < 4; i++) {
+        started[i] = PQconnectStart("dbname=shop user=app");
+        for (PostgresPollingStatusType status = PGRES_POLLING_WRITING;
+             status != PGRES_POLLING_OK && status != PGRES_POLLING_FAILED;
+             status = PQconnectPoll(started[i])) {
+            struct pollfd wait = {.fd = PQsocket(started[i]),
+                                  .events = status == PGRES_POLLING_READING ? POLLIN : POLLOUT};
+            poll(&wait, 1, 1000);
+        }
+        expect_number(PQstatus(started[i]), CONNECTION_OK);
+    }
+    busy_is(0, 3);
+    for (int i = 0; i < 4; i++)
+        PQfinish(started[i]);
     if (shimmed())
         expect_number((long long)ledger_of(getpid())->counters.handles_alive_peak, 12);
 }
