@@ -320,10 +320,13 @@ void call_end(struct call *call) {
         errno = saved_errno; /* another thread finished it: its memory may be another handle's by now */
         return;
     }
+    /* A long call was in use to its end, which the housekeeper must know before it sees nobody inside. */
+    if (__builtin_expect(atomic_load_explicit(&unused_is_watched, memory_order_relaxed), 0))
+        atomic_store_explicit(&handle->now, recorder_now(), memory_order_relaxed);
     if (__builtin_expect(atomic_load_explicit(&handle->inside, memory_order_relaxed) != call->word, 0))
         look_for_intruder(handle, call);
     else
-        atomic_store_explicit(&handle->inside, call->outer, memory_order_relaxed);
+        atomic_store_explicit(&handle->inside, call->outer, memory_order_release);
     if (call->outer)
         return;
     PGTransactionStatusType status = libpq->PQtransactionStatus(server->conn);

@@ -68,7 +68,7 @@ struct handle {
     char *error; /* error message while it holds no lease, or of ours; size bytes */
     size_t error_size;
     struct parameter *parameters; /* values that PQparameterStatus returned and so must keep */
-    _Atomic int64_t now;          /* when its last call began */
+    _Atomic int64_t now;          /* when its last call began; with PQONE_LEAK_THRESHOLD, ended */
     struct waiter *waiter;        /* its place in the set's queue, while it has one */
     bool inherited;               /* came by fork and was never counted in this process */
     uint32_t site;

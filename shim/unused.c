@@ -58,7 +58,7 @@ static int64_t last_use(const struct handle *handle) {
 }
 
 static bool is_in_use(const struct handle *handle) {
-    uint64_t inside = atomic_load_explicit(&handle->inside, memory_order_relaxed);
+    uint64_t inside = atomic_load_explicit(&handle->inside, memory_order_acquire);
     if (handle->inherited && atomic_load(&handle->row->state) == LEDGER_HANDLE_INHERITED)
         return true; /* by the parent, for all we know */
     return inside && process_thread_lives(call_thread(inside));
@@ -71,8 +71,10 @@ static unsigned collect(struct set *set, int64_t now, int64_t *next, struct warn
     for (struct handle *handle = set->handles; handle && count < AT_ONCE; handle = handle->next) {
         if (atomic_load_explicit(&handle->warned, memory_order_relaxed))
             continue;
+        /* Whoever leaves a call writes the time first: so look whether it is left first. */
+        bool in_use = is_in_use(handle);
         int64_t due = last_use(handle) + threshold;
-        if (due > now || is_in_use(handle)) {
+        if (due > now || in_use) {
             due =
                 due > soonest ? due : soonest; /* many handles, each with a time of its own, wake us seldom */
             *next = due < *next ? due : *next;

@@ -592,6 +592,7 @@ CASE(used, "PQONE_LEAK_THRESHOLD=400ms PQONE_MODE=observe",
     }
     PQfinish(other);
     ask(handle, "SELECT pg_sleep(1)");
+    sleep_ms(150); /* long enough for a look */
     PQfinish(handle);
     expect_number(log_lines("leak:", NULL), 0);
 }
