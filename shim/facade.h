@@ -7,7 +7,7 @@
 
 #include "call.h"
 #include "handle.h"
-#include "real.h"
+#include "roads/real.h"
 
 /* The address sanitizer would put a wrapper's struct call somewhere else than on the stack (call.h). */
 #define EXPORT __attribute__((visibility("default"), no_sanitize_address))

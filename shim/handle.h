@@ -19,7 +19,7 @@
 
 #include "pin.h"
 #include "process.h"
-#include "real.h"
+#include "roads/real.h"
 #include "watch/misuse.h"
 #include "watch/recorder.h"
 #include "watch/spans.h"

@@ -17,7 +17,7 @@
 #include "lease.h"
 #include "offline.h"
 #include "results.h"
-#include "roads.h"
+#include "roads/roads.h"
 #include "settings.h"
 #include "wait.h"
 #include "watch/log.h"

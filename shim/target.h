@@ -14,7 +14,7 @@
 #include <stdint.h>
 
 #include "process.h"
-#include "real.h"
+#include "roads/real.h"
 
 enum { LOGIN_PARTS = 7 };
 

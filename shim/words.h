@@ -6,7 +6,7 @@
 
 #include <stdbool.h>
 
-#include "real.h"
+#include "roads/real.h"
 
 struct request;
 

@@ -3,8 +3,8 @@
 
 #include <string.h>
 
-#include "opening.h"
-#include "results.h"
+#include "../opening.h"
+#include "../results.h"
 #include "roads.h"
 
 #define CALLER __builtin_return_address(0)

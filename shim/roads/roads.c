@@ -10,15 +10,15 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "../settings.h"
+#include "../watch/log.h"
+#include "../watch/recorder.h"
 #include "census.h"
 #include "entrances.h"
 #include "loader.h"
 #include "object.h"
 #include "real.h"
 #include "rebind.h"
-#include "settings.h"
-#include "watch/log.h"
-#include "watch/recorder.h"
 
 enum { NAME_MAX_LENGTH = 64 };
 

@@ -12,13 +12,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../watch/log.h"
+#include "../watch/recorder.h"
 #include "census.h"
 #include "loader.h"
 #include "object.h"
 #include "rebind.h"
 #include "roads.h"
-#include "watch/log.h"
-#include "watch/recorder.h"
 
 enum { CALLERS = 64 };
 
@@ -39,10 +39,10 @@ static _Atomic(void *) handed_out; /* PQconnectdb of the copy whose functions dl
 
 static const char *const known_names[] = {
 #define CALL(class, pin, return_type, name, parameters, arguments, otherwise) #name,
-#include "libpq_calls.def"
+#include "../libpq_calls.def"
 #undef CALL
 #define OTHER(name) #name,
-#include "libpq_others.def"
+#include "../libpq_others.def"
 #undef OTHER
 };
 
@@ -89,7 +89,7 @@ static void take_address(void *library, const char *name, void *slot) {
 static void take_addresses(struct libpq *libpq, void *library) {
 #define CALL(class, pin, return_type, name, parameters, arguments, otherwise) \
     take_address(library, #name, &libpq->name);
-#include "libpq_calls.def"
+#include "../libpq_calls.def"
 #undef CALL
     take_address(library, "PQlibVersion", &libpq->PQlibVersion);
     take_address(library, "PQconninfoParse", &libpq->PQconninfoParse);

@@ -13,8 +13,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "libpq_newer.h"
-#include "process.h"
+#include "../libpq_newer.h"
+#include "../process.h"
 
 struct libpq {
     const char *path;
@@ -27,7 +27,7 @@ struct libpq {
     PQnoticeProcessor default_processor;
 
 #define CALL(class, pin, return_type, name, parameters, arguments, otherwise) __typeof__(&name) name;
-#include "libpq_calls.def"
+#include "../libpq_calls.def"
 #undef CALL
     __typeof__(&PQlibVersion) PQlibVersion;
     __typeof__(&PQconninfoParse) PQconninfoParse;

@@ -4,7 +4,7 @@
 #include <dlfcn.h>
 #include <string.h>
 
-#include "facade.h"
+#include "../facade.h"
 #include "loader.h"
 #include "roads.h"
 
