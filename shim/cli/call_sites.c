@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "stack_names.h"
+
 static bool is_same(const struct frame *one, const struct frame *other) {
     return one->line == other->line && one->script == other->script &&
            (one->line || one->offset == other->offset) && strcmp(one->function, other->function) == 0 &&
@@ -102,20 +104,43 @@ static bool add_ledger(struct call_sites *into, struct symbols *symbols, const s
     return good;
 }
 
+/* A stack that nobody captured has nothing but what the process itself noted. */
+static bool give_titles(struct call_sites *sites) {
+    const struct stack **stacks = calloc(sites->count + 1, sizeof *stacks);
+    char **names = calloc(sites->count + 1, sizeof *names);
+    for (size_t i = 0; stacks && i < sites->count; i++)
+        stacks[i] = &sites->sites[i].stack;
+    bool good = stacks && names && stack_names(stacks, sites->count, names);
+    for (size_t i = 0; good && i < sites->count; i++)
+        sites->sites[i].title = names[i];
+    for (size_t i = 0; good && i < sites->count; i++)
+        if (sites->sites[i].stack.count == 0) {
+            free(sites->sites[i].title);
+            sites->sites[i].title = strdup(sites->sites[i].name);
+            good = sites->sites[i].title != NULL;
+        }
+    free(stacks);
+    free(names);
+    return good;
+}
+
 bool call_sites_gather(const struct ledger_list *list, struct symbols *symbols, struct call_sites *into) {
     *into = (struct call_sites){.ledgers = list->count};
     into->of_row = calloc(list->count + 1, sizeof *into->of_row);
     bool good = into->of_row != NULL;
     for (size_t i = 0; good && i < list->count; i++)
         good = add_ledger(into, symbols, &list->ledgers[i], &into->of_row[i]);
+    good = good && give_titles(into);
     if (!good)
         call_sites_release(into);
     return good;
 }
 
 void call_sites_release(struct call_sites *sites) {
-    for (size_t i = 0; i < sites->count; i++)
+    for (size_t i = 0; i < sites->count; i++) {
         stack_release(&sites->sites[i].stack);
+        free(sites->sites[i].title);
+    }
     for (size_t i = 0; sites->of_row && i < sites->ledgers; i++)
         free(sites->of_row[i]);
     free(sites->of_row);

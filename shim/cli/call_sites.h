@@ -8,6 +8,7 @@
 struct call_site {
     struct stack stack;
     char name[512]; /* the frame that names it */
+    char *title;    /* the same, with the callers that tell it from other sites of that name */
     uint64_t opened, finished, failed, duplicates, left;
     uint32_t alive_peak; /* the largest of any process */
 };

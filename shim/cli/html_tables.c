@@ -77,11 +77,6 @@ static void put_stack(FILE *out, const char *name, const struct stack *stack) {
     fputs("</details>", out);
 }
 
-static void put_place(FILE *out, const struct stack *stack) {
-    char text[1024];
-    put_stack(out, frame_text(stack_first(stack), text, sizeof text), stack);
-}
-
 static void put_span(FILE *out, int64_t nanoseconds) {
     double seconds = (double)nanoseconds / 1e9;
     if (seconds < 0.0995)
@@ -108,6 +103,7 @@ static void put_standing(FILE *out, const struct finding *finding) {
 static void put_finding(const struct html_tables *tables, const struct finding *finding) {
     FILE *out = tables->out;
     const char *word = finding->misuse ? finding->misuse->word : finding_word(finding->kind);
+    char place[1024];
     bool quiet = finding->is_note || finding->suppressed_by || finding->is_known;
     fprintf(out, "<tr data-site><td class=\"word %s\">%s</td>", quiet ? "quiet" : finding_word(finding->kind),
             word);
@@ -116,7 +112,7 @@ static void put_finding(const struct html_tables *tables, const struct finding *
     if (finding->kind == FINDING_BUDGET)
         fprintf(out, "allowed: %" PRIu64, finding->budget);
     else
-        put_place(out, &finding->opened);
+        put_stack(out, finding_opened(finding, place, sizeof place), &finding->opened);
     fputs("</td><td class=\"place\">", out);
     html_text(out, finding->says);
     if (finding->never_connected)
@@ -135,10 +131,10 @@ static void put_finding(const struct html_tables *tables, const struct finding *
         fputs("</span>", out);
     }
     if (finding->place.count) {
-        fprintf(out, "<br>%s ", finding->function[0] ? "" : "by");
-        if (finding->function[0])
-            html_textf(out, "%s at", finding->function);
-        put_place(out, &finding->place);
+        fputs("<br>", out);
+        html_textf(out, "%s ", finding->function[0] ? finding->function : "by");
+        fputs(finding->function[0] ? "at " : "", out);
+        put_stack(out, finding_place(finding, place, sizeof place), &finding->place);
     }
     if (finding->advice && finding->advice[0]) {
         fputs("<br><span class=\"soft\">", out);
@@ -158,27 +154,32 @@ static void put_finding(const struct html_tables *tables, const struct finding *
     fputs("</td></tr>\n", out);
 }
 
+static void put_running(const struct html_tables *tables) {
+    for (size_t i = 0; i < tables->verdicts->running_count; i++) {
+        const struct running *running = &tables->verdicts->running[i];
+        if (running->handles)
+            fprintf(tables->out,
+                    "<p class=\"note\">Process %d was still running: %" PRIu64
+                    " handle%s open, which it may finish yet.</p>\n",
+                    (int)running->pid, running->handles, running->handles == 1 ? " is" : "s are");
+    }
+}
+
 void html_findings(const struct html_tables *tables) {
     static const struct column columns[] = {{"Finding", false}, {"Count", true},   {"Opened at", false},
                                             {"What", false},    {"Target", false}, {"Judgement", false}};
     const struct verdicts *verdicts = tables->verdicts;
     if (verdicts->count == 0) {
-        fputs("<section><header><h2>Findings</h2></header><p class=\"clean\">None.</p></section>\n",
-              tables->out);
-        return;
+        fprintf(tables->out,
+                "<section><header><h2>Findings</h2></header><p class=\"clean\">%s.</p></section>\n",
+                verdicts->totals.running ? "None so far" : "None");
+    } else {
+        begin_table(tables->out, "Findings", NULL, columns, sizeof columns / sizeof *columns);
+        for (size_t i = 0; i < verdicts->count; i++)
+            put_finding(tables, &verdicts->findings[i]);
+        end_table(tables->out);
     }
-    begin_table(tables->out, "Findings", NULL, columns, sizeof columns / sizeof *columns);
-    for (size_t i = 0; i < verdicts->count; i++)
-        put_finding(tables, &verdicts->findings[i]);
-    end_table(tables->out);
-    for (size_t i = 0; i < verdicts->running_count; i++) {
-        const struct running *running = &verdicts->running[i];
-        if (running->handles)
-            fprintf(tables->out,
-                    "<p class=\"note\">Process %d was still running: its %" PRIu64
-                    " unfinished handles are not judged.</p>\n",
-                    (int)running->pid, running->handles);
-    }
+    put_running(tables);
 }
 
 static int by_opened(const void *left, const void *right) {
@@ -208,7 +209,7 @@ void html_call_sites(const struct html_tables *tables) {
         const struct call_site *site = order[i];
         fputs("<tr data-site><td class=\"place\">", tables->out);
         fprintf(tables->out, "<i class=\"swatch\" data-site=\"%zu\"></i>", (size_t)(site - sites->sites));
-        put_stack(tables->out, site->name, &site->stack);
+        put_stack(tables->out, site->title, &site->stack);
         fputs("</td>", tables->out);
         put_number(tables->out, site->opened);
         put_number(tables->out, site->opened > site->finished ? site->opened - site->finished : 0);

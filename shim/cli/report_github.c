@@ -11,6 +11,7 @@
 #include "say.h"
 #include "sentence.h"
 #include "source_path.h"
+#include "stack_names.h"
 #include "utf8.h"
 
 /* GitHub takes a MiB for a step's summary, and nothing of a longer one; a row stays far below the difference.
@@ -32,6 +33,13 @@ static void put_escaped(FILE *out, const char *text, bool property) {
     }
 }
 
+/* What tells the finding from others of the same line; "" if nothing has to. */
+static const char *callers_of(const struct finding *finding) {
+    const struct stack *stack = finding->place.count ? &finding->place : &finding->opened;
+    const char *name = finding->place.count ? finding->place_name : finding->opened_name;
+    return name ? stack_name_callers(name, stack) : "";
+}
+
 static void put_annotation(FILE *out, const struct source_root *root, const struct finding *finding,
                            const char *sentence) {
     char rule[64], path[PATH_MAX];
@@ -44,8 +52,10 @@ static void put_annotation(FILE *out, const struct source_root *root, const stru
         fprintf(out, ",line=%d,", frame->line);
     }
     fputs("title=", out);
-    char title[96];
-    snprintf(title, sizeof title, "pqone: %s", finding_rule(finding, rule, sizeof rule));
+    char title[512];
+    /* Where one line opens handles for many, all annotations stand there: the title tells them apart. */
+    snprintf(title, sizeof title, "pqone: %s%s", finding_rule(finding, rule, sizeof rule),
+             callers_of(finding));
     put_escaped(out, title, true);
     fputs("::", out);
     put_escaped(out, sentence, false);
@@ -124,8 +134,10 @@ static void put_row(FILE *out, const struct source_root *root, const struct find
                                    : marks[finding_loudness(finding)]);
     put_markdown(out, finding_rule(finding, rule, sizeof rule));
     fprintf(out, " | %" PRIu64 " | <code>", finding->count);
-    put_markdown(out, frame_text(stack_first(stack), place, sizeof place));
-    if (frame) {
+    put_markdown(out, finding->place.count ? finding_place(finding, place, sizeof place)
+                                           : finding_opened(finding, place, sizeof place));
+    /* The place of a library is none that a reader can go to. */
+    if (frame && frame != stack_first(stack)) {
         source_path(root, frame->file, path, sizeof path);
         snprintf(place, sizeof place, "%.900s:%d", path, frame->line);
         fputs("</code><br><code>", out);

@@ -86,16 +86,28 @@ static void put_title(const struct page *page) {
     const struct totals *totals = &page->verdicts->totals;
     FILE *out = page->out;
     fputs("<h1>", out);
+    uint64_t unfinished = totals->lost + totals->held + totals->unknown;
     if (totals->opened == 0) {
         fputs("No handle was opened.", out);
     } else {
-        fprintf(out, "%s%" PRIu64 " handle%s alive at most, ", totals->processes > 1 ? "In one process " : "",
+        if (totals->running)
+            fputs("Still running: ", out);
+        fprintf(out, "%s%" PRIu64 " handle%s alive at most, ",
+                totals->processes <= 1 ? ""
+                : totals->running      ? "in one process "
+                                       : "In one process ",
                 totals->alive_peak, quantity_plural(totals->alive_peak));
         if (totals->busy_peak == 0)
             fputs("none of them ever busy", out);
         else
             fprintf(out, "never more than %" PRIu64 " busy at once", totals->busy_peak);
-        if (totals->needed == 0)
+        /* Advice would count what was only forgotten, an idle transaction too, as needed. */
+        if (totals->running)
+            fprintf(out, "; %" PRIu64 " open now, %" PRIu64 " of them lost.", totals->unjudged + unfinished,
+                    totals->lost);
+        else if (unfinished)
+            fprintf(out, ", and %" PRIu64 " never finished.", unfinished);
+        else if (totals->needed == 0)
             fputs(": none ever connected.", out);
         else
             fprintf(out, ": %" PRIu64 " connection%s would have done.", totals->needed,
@@ -133,9 +145,16 @@ static void put_figures(const struct page *page) {
     put_figure(out, totals->processes > 1 ? "alive in one process" : "alive at most", totals->alive_peak,
                false);
     put_figure(out, totals->processes > 1 ? "busy in one process" : "busy at once", totals->busy_peak, false);
-    put_figure(out, "never finished", totals->lost + totals->held + totals->unknown, true);
-    if (totals->lost)
-        put_figure(out, "of them lost", totals->lost, true);
+    if (totals->running || totals->unjudged)
+        put_figure(out, "open, still running", totals->unjudged, false);
+    uint64_t ended = totals->held + totals->unknown;
+    if (ended || !totals->running) {
+        put_figure(out, "never finished", totals->lost + ended, true);
+        if (totals->lost)
+            put_figure(out, "of them lost", totals->lost, true);
+    } else {
+        put_figure(out, "lost", totals->lost, true);
+    }
     if (totals->left)
         put_figure(out, "left to a runtime", totals->left, false);
     put_figure(out, totals->duplicates == 1 ? "duplicate" : "duplicates", totals->duplicates, false);
@@ -222,8 +241,9 @@ static void put_stage(const struct page *page) {
     put_gaps(page);
     fputs(
         "<ul class=\"legend needs-script\" id=\"legend\" aria-label=\"Call sites\" hidden></ul>\n"
+        "<ul class=\"legend marks needs-script\" id=\"marks\" aria-label=\"Ends of bars\" hidden></ul>\n"
         "<p class=\"hints needs-script\" hidden>Faint: the handle is alive. Strong: it is busy, inside an "
-        "exchange or a transaction. A red or orange end was never finished. "
+        "exchange or a transaction. "
         "Drag in the counts to zoom in, drag the bars to move; click, then the wheel zooms, "
         "<kbd>+</kbd> <kbd>−</kbd> <kbd>←</kbd> <kbd>→</kbd> move, <kbd>↑</kbd> <kbd>↓</kbd> go from handle "
         "to handle, <kbd>[</kbd> <kbd>]</kbd> make rows lower and higher, <kbd>0</kbd> shows it "

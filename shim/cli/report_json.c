@@ -41,6 +41,7 @@ static json_t *summary_of(const struct verdicts *verdicts) {
     put(object, "unknown", number(totals->unknown));
     put(object, "left", number(totals->left));
     put(object, "handed", number(totals->handed));
+    put(object, "open", number(totals->unjudged));
     put(object, "misuses", number(totals->misuses));
     put(object, "findings", number(verdicts->count));
     put(object, "failing", number(verdicts->failing));

@@ -10,11 +10,14 @@
 #include "findings.h"
 #include "sentence.h"
 #include "source_path.h"
+#include "stack_names.h"
 #include "utf8.h"
 
 /* Handles are opened there, or a finding has no other place. */
 struct test_case {
     char *file, *name;
+    struct stack stack;         /* of a site without a finding: its own */
+    const struct stack *stands; /* the stack that names it, NULL: none */
     uint64_t opened;
     size_t finding; /* the verdicts' number of one that was found here, NONE for a site without */
 };
@@ -59,9 +62,9 @@ static bool put_stacks(FILE *out, const struct finding *finding) {
     return good;
 }
 
-/* Sets the names of a case by the place that a report names. */
-static bool name_case(struct cases *cases, struct test_case *row, const struct stack *stack) {
-    const struct frame *frame = stack_first(stack);
+/* Sets the names of a case by the place that a report names; `callers` tell it from others of that place. */
+static bool name_case(struct cases *cases, struct test_case *row, const char *callers) {
+    const struct frame *frame = stack_first(row->stands);
     char file[PATH_MAX] = "unknown", name[1024];
     if (frame && frame->file[0])
         source_path(&cases->root, frame->file, file, sizeof file);
@@ -72,8 +75,32 @@ static bool name_case(struct cases *cases, struct test_case *row, const struct s
     else
         frame_text(frame, name, sizeof name);
     row->file = strdup(file);
-    row->name = strdup(name);
+    if (asprintf(&row->name, "%s%s", name, callers) < 0)
+        row->name = NULL;
     return row->file && row->name;
+}
+
+/* Of all cases at once: one for each stack, also where one function opens all handles. */
+static bool name_cases(struct cases *cases) {
+    static const struct stack none = {0};
+    const struct stack **stacks = calloc(cases->count + 1, sizeof *stacks);
+    char **names = calloc(cases->count + 1, sizeof *names);
+    bool good = stacks && names;
+    for (size_t i = 0; good && i < cases->count; i++) {
+        struct test_case *row = &cases->rows[i];
+        row->stands = row->stands ? row->stands : &row->stack;
+        stacks[i] = row->name ? &none : row->stands;
+    }
+    good = good && stack_names(stacks, cases->count, names);
+    for (size_t i = 0; good && i < cases->count; i++) {
+        if (!cases->rows[i].name)
+            good = name_case(cases, &cases->rows[i], stack_name_callers(names[i], stacks[i]));
+    }
+    for (size_t i = 0; names && i < cases->count; i++)
+        free(names[i]);
+    free(names);
+    free(stacks);
+    return good;
 }
 
 static struct test_case *add_case(struct cases *cases) {
@@ -92,17 +119,12 @@ static struct test_case *add_case(struct cases *cases) {
 
 static bool add_sites(struct cases *cases, const struct ledger *ledger, struct symbols *symbols) {
     for (uint32_t i = 0; i < ledger->site_count; i++) {
-        struct stack stack;
         if (!ledger->sites[i].opened)
             continue;
         struct test_case *row = add_case(cases);
-        if (!row || !stack_of_site(symbols, ledger, i, &stack))
+        if (!row || !stack_of_site(symbols, ledger, i, &row->stack))
             return false;
         row->opened = ledger->sites[i].opened;
-        bool good = name_case(cases, row, &stack);
-        stack_release(&stack);
-        if (!good)
-            return false;
     }
     return true;
 }
@@ -119,8 +141,8 @@ static bool add_findings(struct cases *cases, const struct verdicts *verdicts) {
             row->name = strdup(finding_word(finding->kind));
             if (!row->file || !row->name)
                 return false;
-        } else if (!name_case(cases, row, finding->opened.count ? &finding->opened : &finding->place)) {
-            return false;
+        } else {
+            row->stands = finding->opened.count ? &finding->opened : &finding->place;
         }
     }
     return true;
@@ -341,7 +363,7 @@ bool report_junit(FILE *out, const struct report *report) {
     bool good = true;
     for (size_t i = 0; good && i < report->list->count; i++)
         good = add_sites(cases, &report->list->ledgers[i], report->symbols);
-    good = good && add_findings(cases, report->verdicts);
+    good = good && add_findings(cases, report->verdicts) && name_cases(cases);
     if (good) {
         if (cases->count)
             qsort(cases->rows, cases->count, sizeof *cases->rows, by_name);
@@ -352,6 +374,7 @@ bool report_junit(FILE *out, const struct report *report) {
     for (size_t i = 0; i < cases->count; i++) {
         free(cases->rows[i].file);
         free(cases->rows[i].name);
+        stack_release(&cases->rows[i].stack);
     }
     free(cases->rows);
     free(cases);

@@ -32,13 +32,12 @@ static void say_places(FILE *out, const struct finding *finding) {
     char place[1024];
     if (finding->place.count) {
         fprintf(out, "; %s at %s", finding->kind == FINDING_MISUSE ? "happened" : "finished",
-                frame_text(stack_first(&finding->place), place, sizeof place));
+                finding_place(finding, place, sizeof place));
         if (finding->function[0])
             fprintf(out, ", in %s", finding->function);
     }
     if (finding->kind == FINDING_MISUSE && finding->opened.count)
-        fprintf(out, "; the handle was opened at %s",
-                frame_text(stack_first(&finding->opened), place, sizeof place));
+        fprintf(out, "; the handle was opened at %s", finding_opened(finding, place, sizeof place));
     if (finding->statement[0])
         fprintf(out, "; last statement: %s", finding->statement);
 }
@@ -59,7 +58,7 @@ char *finding_sentence(const struct finding *finding) {
     else
         fprintf(out, "%" PRIu64 " handle%s%s%s, opened at %s: %s", finding->count,
                 quantity_plural(finding->count), to, finding->target,
-                frame_text(stack_first(&finding->opened), place, sizeof place), finding->says);
+                finding_opened(finding, place, sizeof place), finding->says);
     if (finding->never_connected)
         fprintf(out, " (%" PRIu64 " of them never connected)", finding->never_connected);
     say_places(out, finding);
@@ -119,8 +118,15 @@ static void put_numbers(FILE *out, const struct totals *totals) {
         if (totals->lost)
             fprintf(out, " (%" PRIu64 " lost)", totals->lost);
         between = ", ";
-    } else if (totals->opened) {
+    } else if (totals->opened && !totals->running && !totals->unjudged) {
         fputs(" None leaked", out);
+        between = ", ";
+    }
+    if (totals->running || totals->unjudged) {
+        if (totals->unjudged)
+            fprintf(out, "%s%" PRIu64 " open, still running", between, totals->unjudged);
+        else
+            fprintf(out, "%s%s", between, leaked ? "still running" : "None open, still running");
         between = ", ";
     }
     if (totals->duplicates) {
@@ -165,6 +171,10 @@ char *report_sentence(const struct report *report) {
     FILE *out = open_memstream(&text, &size);
     if (!out)
         return NULL;
+    /* Of a check, how it ended says so. */
+    for (size_t i = 0; !report->outcome && i < report->verdicts->running_count; i++)
+        if (report->verdicts->running[i].watched)
+            fprintf(out, "Process %d is still running. ", (int)report->verdicts->running[i].pid);
     totals_sentence(out, &report->verdicts->totals);
     if (report->outcome)
         fprintf(out, " Exit status %d: %s.", report->outcome->status, report->outcome->why);

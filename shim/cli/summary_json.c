@@ -140,10 +140,6 @@ static json_t *handle_of(const struct ledger *ledger, const struct ledger_handle
     json_t *object = json_object();
     put(object, "number", number(handle->number));
     put(object, "connected", json_boolean(handle->state != LEDGER_HANDLE_FAILED));
-    put(object, "verdict",
-        text(handle->verdict == LEDGER_LOST   ? "lost"
-             : handle->verdict == LEDGER_HELD ? "held"
-                                              : "unknown"));
     put(object, "target", target_name(ledger, handle->target));
     put(object, "site", handle->site == LEDGER_ROW_NONE ? json_null() : json_integer(handle->site));
     put(object, "opened", moment(ledger, handle->opened_monotonic));

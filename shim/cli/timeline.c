@@ -323,7 +323,7 @@ static void write_sites(FILE *out, const struct call_sites *sites) {
     for (size_t i = 0; i < sites->count; i++) {
         const struct call_site *site = &sites->sites[i];
         fputs(i ? ",\n{\"name\":" : "{\"name\":", out);
-        html_json(out, site->name);
+        html_json(out, site->title);
         fputs(",\"stack\":[", out);
         for (size_t f = 0; f < site->stack.count; f++) {
             char text[1024];

@@ -9,12 +9,27 @@
 #include "gate.h"
 #include "gathering.h"
 #include "handover.h"
+#include "stack_names.h"
 
 static const char *const kind_words[FINDING_KINDS] = {"lost",   "held",      "unknown", "misuse",
                                                       "budget", "duplicate", "left",    "handed"};
 
 const char *finding_word(enum finding_kind kind) {
     return kind_words[kind];
+}
+
+char *finding_opened(const struct finding *finding, char *into, size_t size) {
+    if (!finding->opened_name)
+        return frame_text(stack_first(&finding->opened), into, size);
+    snprintf(into, size, "%s", finding->opened_name);
+    return into;
+}
+
+char *finding_place(const struct finding *finding, char *into, size_t size) {
+    if (!finding->place_name)
+        return frame_text(stack_first(&finding->place), into, size);
+    snprintf(into, size, "%s", finding->place_name);
+    return into;
 }
 
 bool finding_is_leak(const struct finding *finding) {
@@ -40,7 +55,9 @@ static void tell_unfinished(const struct ledger *ledger, const struct ledger_han
     occurrence->kind = FINDING_UNKNOWN;
     if (search == LEDGER_SEARCH_DONE && handle && handle->verdict == LEDGER_LOST) {
         occurrence->kind = FINDING_LOST;
-        occurrence->says = "never finished, and nothing in memory points at it any more";
+        occurrence->says =
+            ledger->alive ? "not finished, and nothing in memory points at it any more: nobody can finish it"
+                          : "never finished, and nothing in memory points at it any more";
     } else if (search == LEDGER_SEARCH_DONE && handle && handle->verdict == LEDGER_HELD) {
         occurrence->kind = FINDING_HELD;
         occurrence->says = "never finished; at the end something in memory still pointed at it";
@@ -109,6 +126,12 @@ static void add_handle(struct view *view, uint32_t row) {
     const struct ledger_handle *handle = &view->ledger->handles[row];
     bool unfinished = handle->state == LEDGER_HANDLE_OPEN || handle->state == LEDGER_HANDLE_FAILED ||
                       handle->state == LEDGER_HANDLE_TAKEN;
+    /* What is lost stays lost, however long the process goes on. */
+    if (view->running && unfinished && view->heirs[row] == HEIR_NONE &&
+        view->ledger->header.search == LEDGER_SEARCH_DONE && handle->verdict == LEDGER_LOST) {
+        add_unfinished(view, handle);
+        return;
+    }
     if (view->running) {
         view->running->handles += unfinished || handle->state == LEDGER_HANDLE_INHERITED;
         view->into->totals.unjudged += unfinished;
@@ -371,7 +394,8 @@ static bool gather(const struct ledger_list *list, uint8_t **heirs, struct symbo
         struct view view = {gathering, ledger, heirs[i], into, NULL};
         if (ledger->alive) {
             view.running = &into->running[into->running_count++];
-            *view.running = (struct running){ledger->header.pid, ledger->header.program, 0};
+            *view.running = (struct running){ledger->header.pid, ledger->header.program, 0, true};
+            into->totals.running = into->totals.running || ledger->header.counters.handles_opened;
         }
         into->totals.processes += is_first_image(list, i);
         add_ledger(&view, gate);
@@ -387,8 +411,29 @@ static void add_runners(const struct ledger_list *list, struct verdicts *into) {
         for (size_t j = 0; j < into->running_count && !known; j++)
             known = into->running[j].pid == runner->pid;
         if (!known)
-            into->running[into->running_count++] = (struct running){runner->pid, runner->program, 0};
+            into->running[into->running_count++] = (struct running){runner->pid, runner->program, 0, false};
     }
+}
+
+/* Of all findings at once: which frames make a difference depends on the others. */
+static bool name_stacks(struct verdicts *verdicts) {
+    size_t count = verdicts->count;
+    const struct stack **stacks = calloc(count + 1, sizeof *stacks);
+    char **names = calloc(count + 1, sizeof *names);
+    bool good = stacks && names;
+    for (size_t i = 0; good && i < count; i++)
+        stacks[i] = &verdicts->findings[i].opened;
+    good = good && stack_names(stacks, count, names);
+    for (size_t i = 0; good && i < count; i++) {
+        verdicts->findings[i].opened_name = names[i];
+        stacks[i] = &verdicts->findings[i].place;
+    }
+    good = good && stack_names(stacks, count, names);
+    for (size_t i = 0; good && i < count; i++)
+        verdicts->findings[i].place_name = names[i];
+    free(stacks);
+    free(names);
+    return good;
 }
 
 bool verdicts_gather(const struct ledger_list *list, struct symbols *symbols, struct gate *gate,
@@ -396,7 +441,7 @@ bool verdicts_gather(const struct ledger_list *list, struct symbols *symbols, st
     memset(into, 0, sizeof *into);
     uint8_t **heirs = handover_resolve(list);
     into->running = calloc(list->count + list->runners.count + 1, sizeof *into->running);
-    bool good = heirs && into->running && gather(list, heirs, symbols, gate, into);
+    bool good = heirs && into->running && gather(list, heirs, symbols, gate, into) && name_stacks(into);
     handover_free(heirs, list);
     if (!good) {
         verdicts_release(into);
@@ -420,6 +465,8 @@ void verdicts_release(struct verdicts *verdicts) {
         stack_release(&verdicts->findings[i].opened);
         stack_release(&verdicts->findings[i].place);
         free(verdicts->findings[i].identity);
+        free(verdicts->findings[i].opened_name);
+        free(verdicts->findings[i].place_name);
     }
     free(verdicts->findings);
     free(verdicts->running);

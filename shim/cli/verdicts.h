@@ -19,7 +19,7 @@
 /* In the order of reports. The first three are leaks: what --fail-on leak means, --fail-on held means the
  * second and the third (nobody could look, so it is not called lost). */
 enum finding_kind {
-    FINDING_LOST,    /* unfinished, and nothing in memory points at it any more */
+    FINDING_LOST,    /* unfinished, and nothing in memory points at it any more; of a running process too */
     FINDING_HELD,    /* unfinished at the end, and something still pointed at it */
     FINDING_UNKNOWN, /* unfinished when the process ended in a way that let nobody look: _exit, exec, a signal
                       */
@@ -53,13 +53,16 @@ struct finding {
     bool is_known;             /* in the baseline */
     bool fails;                /* counts for the exit status */
     char *identity;            /* the same in another run: kind, misuse word, stack_identity() */
+    char *opened_name, *place_name; /* of the two stacks: tells them from those of the other findings; NULL:
+                                       as their first frames read */
 };
 
-/* A process that had not ended when the command had: its handles are not judged. */
+/* A process that had not ended when the command had: what it still holds is not judged. */
 struct running {
     pid_t pid;
     const char *program;
-    uint64_t handles; /* unfinished ones, and those it may yet finish for a forefather */
+    uint64_t handles; /* unfinished ones that are not lost, and those it may yet finish for a forefather */
+    bool watched;     /* it has a ledger */
 };
 
 /* Over all processes. Peaks of different processes do not add up: these are the largest of any. */
@@ -70,6 +73,7 @@ struct totals {
     uint64_t lost, held, unknown, left, handed, misuses; /* misuses: those that are no notes */
     uint64_t servers_peak;
     uint64_t unjudged; /* unfinished, but a process that still runs may finish them yet */
+    bool running;      /* a process with handles of its own still runs */
     size_t duplicate_places, processes;
 };
 
@@ -91,6 +95,11 @@ void verdicts_release(struct verdicts *verdicts);
 
 /* "lost", "held", "unknown", "misuse", "budget", "duplicate", "left", "handed": the words of every format. */
 const char *finding_word(enum finding_kind kind);
+
+/* Where its handles were opened, and its other place, in a line: "db.c:6 (db_open) < users.c:20 (find_user)"
+ * where db_open is not enough to tell it from other findings. Return `into`. */
+char *finding_opened(const struct finding *finding, char *into, size_t size);
+char *finding_place(const struct finding *finding, char *into, size_t size);
 
 /* Are its handles unfinished: lost, held or unknown? */
 bool finding_is_leak(const struct finding *finding);

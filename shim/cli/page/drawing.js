@@ -121,11 +121,17 @@ const drawEnd = (handle, right, y, high) => {
             pen.lineTo(right + 3, y + high / 2 + 4);
             pen.fill();
         }
-    } else if (high >= 8 && !(handle.outcome.ended && handle.outcome.word === 'finished')) {
+    } else if (handle.outcome.mark) {
+        const size = Math.min(3, Math.max(1, high / 2 - .5)), middle = y + high / 2;
         pen.strokeStyle = inks.soft.css;
         pen.lineWidth = 1.25;
         pen.beginPath();
-        pen.arc(right + 5, y + high / 2, 3, 0, 7);
+        if (handle.outcome.mark === 'left') pen.arc(right + 3 + size, middle, size, 0, 7);
+        else {
+            pen.moveTo(right + 3, middle - size);
+            pen.lineTo(right + 3 + size, middle);
+            pen.lineTo(right + 3, middle + size);
+        }
         pen.stroke();
     }
 };
@@ -174,6 +180,21 @@ const drawBar = (handle, y, high) => {
     return true;
 };
 
+// Where rows are lower than their labels, some go without: what the reader points at keeps its own, then what
+// was never finished.
+const LABEL = 13;
+const drawLabels = list => {
+    const urgency = ({ handle }) => (handle === hovered || handle === chosen ? 0 : handle.outcome.bad ? 1 : 2);
+    const taken = [];
+    for (const one of list.sort((a, b) => urgency(a) - urgency(b) || a.y - b.y)) {
+        if (taken.some(y => Math.abs(y - one.y) < LABEL)) continue;
+        taken.push(one.y);
+        label(one.handle, one.y);
+    }
+    stage.dataset.labels = String(taken.length);
+    stage.dataset.apart = String(taken.sort((a, b) => a - b).reduce((least, y, i) => (i ? Math.min(least, y - taken[i - 1]) : least), Infinity));
+};
+
 const label = (handle, y) => {
     const font = '11.5px ui-monospace, "DejaVu Sans Mono", monospace';
     pen.font = font;
@@ -191,6 +212,7 @@ const eachRow = visit => {
 
 const drawRows = () => {
     let bars = 0;
+    const labels = [];
     const space = rows.height >= 9 ? Math.max(2, rows.height * .22) : rows.height >= 5 ? 1 : 0;
     eachRow((group, y) => {
         for (let lane = 0; lane < group.count; lane++) {
@@ -199,10 +221,11 @@ const drawRows = () => {
             for (const handle of group.lanes[lane]) {
                 if (!drawBar(handle, at + space / 2, rows.height - space)) continue;
                 bars++;
-                if (gutter > 60) label(handle, at + rows.height / 2);
+                if (gutter > 60) labels.push({ handle, y: at + rows.height / 2 });
             }
         }
     });
+    drawLabels(labels);
     return bars;
 };
 
@@ -249,8 +272,9 @@ const drawThin = () => {
         pixels[i] = pixel >>> 0;
     }
     each((handle, first, after) => {
-        const colour = capInk(handle.outcome), end = Math.floor(column(handle.end));
-        for (let row = first; colour && row < after; row++) pixels.fill(colour.pixel, row * wide + end, row * wide + Math.min(wide, end + Math.round(7 * scale)));
+        const cap = capInk(handle.outcome), end = Math.floor(column(handle.end));
+        const colour = cap ?? (handle.outcome.mark === 'left' ? inks.faint : null), long = Math.round((cap ? 7 : 3) * scale);
+        for (let row = first; colour && row < after; row++) pixels.fill(colour.pixel, row * wide + end, row * wide + Math.min(wide, end + long));
     });
     pen.putImageData(image, left, from);
     return bars;

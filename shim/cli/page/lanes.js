@@ -7,10 +7,10 @@ const lanes = (() => {
         { word: 'lost', says: 'never finished, and nothing points at it any more', bad: 'lost' },
         { word: 'held', says: 'never finished, and something still pointed at it', bad: 'held' },
         { word: 'never finished', says: 'and nobody could look whether anything still pointed at it', bad: 'held' },
-        { word: 'open', says: 'when this report was made' },
-        { word: 'left to the runtime', says: 'finished by a runtime’s shutdown, not by the program', ended: true },
-        { word: 'handed over', says: 'used and finished by a forked child' },
-        { word: 'from the parent', says: 'came by fork, was used here and not finished here' },
+        { word: 'open', says: 'when this report was made', mark: 'open' },
+        { word: 'left to the runtime', says: 'finished by a runtime’s shutdown, not by the program', ended: true, mark: 'left' },
+        { word: 'handed over', says: 'used and finished by a forked child', mark: 'open' },
+        { word: 'from the parent', says: 'came by fork, was used here and not finished here', mark: 'open' },
     ];
 
     // A row of the data is [process, number, site, target, begin, end, outcome, failed, periods, busy,

@@ -230,6 +230,23 @@ const showLegend = order => {
     return paint;
 };
 
+// Only the marks that occur: most pages have none.
+const showMarks = () => {
+    const says = {
+        lost: 'lost: never finished, and nothing points at it',
+        held: 'never finished',
+        left: 'left: closed by a runtime’s shutdown, not by the program',
+        open: 'still open, or in another process',
+    };
+    const seen = new Set(all.map(({ outcome }) => outcome.bad ?? outcome.mark));
+    for (const [mark, words] of Object.entries(says)) {
+        if (!seen.has(mark)) continue;
+        const item = element('li', undefined, `mark ${mark}`);
+        item.append(element('i'), words);
+        $('marks').append(item);
+    }
+};
+
 const rowsFollow = () => {
     for (const row of document.querySelectorAll('tr[data-site]'))
         row.hidden = filter.words !== '' && !row.textContent.toLowerCase().includes(filter.words);
@@ -274,6 +291,7 @@ const start = () => {
     for (const site of data.sites) site.search = site.stack.map(([frame]) => frame).join('\n').toLowerCase();
     dip();
     const paint = showLegend(order);
+    showMarks();
     for (const part of document.querySelectorAll('.needs-script')) part.hidden = false;
     listen();
     choose();
