@@ -48,15 +48,15 @@ static json_t *summary_of(const struct verdicts *verdicts) {
     return object;
 }
 
-static json_t *stack_of(const struct stack *stack) {
+/* `text` tells it from the stacks of other findings. */
+static json_t *stack_of(const struct stack *stack, const char *text) {
     static const char *const languages[] = {"native", "python", "ruby",       "php",
                                             "perl",   "lua",    "javascript", "libuv-pool"};
     if (!stack->count && stack->language == LEDGER_NATIVE)
         return json_null();
-    char text[1024];
     json_t *object = json_object(), *frames = json_array();
     size_t language = stack->language;
-    put(object, "text", utf8_json(frame_text(stack_first(stack), text, sizeof text)));
+    put(object, "text", utf8_json(text));
     put(object, "language",
         language < sizeof languages / sizeof *languages ? json_string(languages[language]) : json_null());
     for (size_t i = 0; i < stack->count; i++)
@@ -66,6 +66,7 @@ static json_t *stack_of(const struct stack *stack) {
 }
 
 static json_t *finding_of(const struct finding *finding) {
+    char place[1024];
     json_t *object = json_object();
     put(object, "kind", json_string(finding_word(finding->kind)));
     put(object, "misuse", utf8_json(finding->misuse ? finding->misuse->word : NULL));
@@ -76,8 +77,8 @@ static json_t *finding_of(const struct finding *finding) {
     put(object, "target", utf8_json(finding->target));
     put(object, "function", utf8_json(finding->function));
     put(object, "statement", utf8_json(finding->statement));
-    put(object, "opened", stack_of(&finding->opened));
-    put(object, "place", stack_of(&finding->place));
+    put(object, "opened", stack_of(&finding->opened, finding_opened(finding, place, sizeof place)));
+    put(object, "place", stack_of(&finding->place, finding_place(finding, place, sizeof place)));
     put(object, "pid", finding->pid ? json_integer(finding->pid) : json_null());
     put(object, "program", utf8_json(finding->program));
     put(object, "processes", number(finding->processes));

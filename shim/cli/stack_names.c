@@ -34,8 +34,7 @@ static bool read_frames(struct candidate *candidate, const struct stack *stack) 
                 return false;
             candidate->texts[candidate->count++] = line;
         }
-    candidate->out = open_memstream(&candidate->name, &candidate->size);
-    return candidate->texts[0] && candidate->out;
+    return candidate->texts[0] != NULL;
 }
 
 static const char *text_at(const struct candidate *candidate, size_t depth) {
@@ -101,6 +100,10 @@ bool stack_names(const struct stack *const *stacks, size_t count, char **names) 
     }
     if (good && count)
         qsort(all, count, sizeof *all, in_order);
+    for (size_t i = 0; good && i < count; i++) {
+        all[i].out = open_memstream(&all[i].name, &all[i].size);
+        good = all[i].out != NULL;
+    }
     for (size_t begin = 0, end; good && begin < count; begin = end) {
         for (end = begin; end < count && strcmp(all[end].texts[0], all[begin].texts[0]) == 0; end++)
             fputs(all[end].texts[0], all[end].out);
