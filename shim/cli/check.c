@@ -1,4 +1,6 @@
 /* check.c: `pqone check`: the program unchanged, watched, and judged at its end. */
+#include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <signal.h>
 #include <stdio.h>
@@ -14,6 +16,7 @@
 #include "library.h"
 #include "outcome.h"
 #include "program.h"
+#include "proposals.h"
 #include "reports.h"
 #include "say.h"
 #include "unwatched.h"
@@ -26,11 +29,32 @@ struct check {
     struct symbols *symbols;
     struct verdicts verdicts;
     struct problems problems;
+    int proposals; /* where --gen-suppressions goes; -1: a file that is still to be opened */
 };
 
 static int refuse(const char *why) {
     say("%s", why);
     return EXIT_PQONE;
+}
+
+/* The launcher gives its standard output up while the program runs, so there a copy is kept. */
+static bool prepare_proposals(struct check *check, char *why, size_t size) {
+    const struct options *options = &check->launch.options;
+    const char *name = options->check.gen_suppressions;
+    check->proposals = STDERR_FILENO;
+    if (!*name)
+        return true;
+    check->proposals = strcmp(name, "-") == 0 ? fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, STDERR_FILENO + 1) : -1;
+    if (strcmp(name, "-") == 0 ? check->proposals >= 0 : reports_file_can_be_written(name)) {
+        if (!reports_go_to(options, name) &&
+            (!options->check.suppressions || strcmp(options->check.suppressions, name) != 0))
+            return true;
+        snprintf(why, size, "the suppressions of this run would overwrite %.512s; another file, please",
+                 name);
+        return false;
+    }
+    snprintf(why, size, "the suppressions %.512s cannot be written: %s", name, strerror(errno));
+    return false;
 }
 
 /* Everything that can refuse comes before the first trace on disk. */
@@ -47,6 +71,8 @@ static bool prepare(struct check *check, char *why, size_t size) {
         snprintf(why, size, "the baseline and a report cannot go to one file, %.512s", own->write_baseline);
         return false;
     }
+    if (own->gen_suppressions && !prepare_proposals(check, why, size))
+        return false;
     if (own->suppressions && !(check->gate.suppressions = suppressions_read(own->suppressions, why, size)))
         return false;
     if (own->baseline && !(check->gate.baseline = baseline_read(own->baseline, why, size)))
@@ -89,29 +115,31 @@ static void write_baseline(struct check *check) {
     verdicts->failing = 0;
 }
 
-static void print_suppressions(const struct verdicts *verdicts) {
-    char **printed = calloc(verdicts->count + 1, sizeof *printed);
-    size_t count = 0;
-    for (size_t i = 0; printed && i < verdicts->count; i++) {
-        char *line = verdicts->findings[i].fails ? suppression_for(&verdicts->findings[i]) : NULL;
-        for (size_t j = 0; line && j < count; j++) {
-            if (strcmp(printed[j], line) == 0) {
-                free(line);
-                line = NULL;
-            }
-        }
-        if (line)
-            printed[count++] = line;
+/* False, and said: what was asked for is not there. */
+static bool propose_suppressions(const struct check *check) {
+    const char *name = check->launch.options.check.gen_suppressions;
+    char *text = NULL;
+    size_t size = 0;
+    FILE *lines = open_memstream(&text, &size);
+    bool good = lines && proposals_put(lines, &check->verdicts);
+    if (lines)
+        good = fclose(lines) == 0 && good;
+    if (!good)
+        say("the suppressions do not fit into memory");
+    int file = check->proposals;
+    if (good && file < 0 &&
+        (file = open(name, O_WRONLY | O_CREAT | O_TRUNC | O_NOCTTY | O_CLOEXEC, 0666)) < 0) {
+        say("the suppressions %s cannot be written: %s", name, strerror(errno));
+        good = false;
     }
-    /* Comments, so that all that is between them can be pasted as it is. */
-    if (count)
-        say_bytes(STDERR_FILENO, "# pqone: for --suppressions\n", 28);
-    for (size_t i = 0; i < count; i++) {
-        say_bytes(STDERR_FILENO, printed[i], strlen(printed[i]));
-        say_bytes(STDERR_FILENO, "\n", 1);
-        free(printed[i]);
+    if (good && !say_bytes(file, text, size)) {
+        say("the suppressions%s%s cannot be written: %s", *name ? " " : "", name, strerror(errno));
+        good = false;
     }
-    free(printed);
+    if (file > STDERR_FILENO)
+        close(file);
+    free(text);
+    return good;
 }
 
 static int conclude(struct check *check) {
@@ -129,7 +157,7 @@ static int conclude(struct check *check) {
         options_keep_files_only(options);
     bool written = (quiet && options->report_count == 0) || reports_write(options, &report, STDERR_FILENO);
     if (options->check.gen_suppressions)
-        print_suppressions(&check->verdicts);
+        written = propose_suppressions(check) && written;
     int status = outcome.status == 0 && !written ? EXIT_PQONE : outcome.status;
     /* Quiet, but never without a word for why it failed. */
     if (quiet && (outcome.status != outcome.program_status || check->verdicts.failing))

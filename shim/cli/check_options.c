@@ -7,7 +7,7 @@
 
 #include "gate.h"
 
-enum type { KINDS, COUNT, STATUS, FILE_NAME, SWITCH };
+enum type { KINDS, COUNT, STATUS, FILE_NAME, SWITCH, OUTPUT };
 #define FILE FILE_NAME
 static const struct {
     enum type type;
@@ -23,7 +23,16 @@ static const struct {
 const struct check_option_row check_option_rows[] = {
 #define FILE FILE_NAME
 #define CHECK_OPTION(field, name, variable, type, default_text, accepted, help) \
-    {name, variable, default_text, accepted, help, type == SWITCH},
+    {name,                                                                      \
+     variable,                                                                  \
+     default_text,                                                              \
+     accepted,                                                                  \
+     help,                                                                      \
+     type == SWITCH || type == OUTPUT,                                          \
+     type == SWITCH   ? "1"                                                     \
+     : type == OUTPUT ? ""                                                      \
+                      : NULL,                                                   \
+     type == FILE_NAME || type == OUTPUT},
 #include "check_options.def"
 #undef CHECK_OPTION
 #undef FILE
@@ -64,6 +73,9 @@ static bool read_value(int row, const char *text, struct check_options *into) {
     case FILE_NAME:
         *(const char **)field = text;
         return *text != '\0';
+    case OUTPUT:
+        *(const char **)field = text;
+        return true;
     case SWITCH:
         if (!read_number(text, 1, &number))
             return false;

@@ -12,13 +12,16 @@ struct check_options {
     uint64_t budget; /* UINT64_MAX: none */
     int exit_code;
     const char *suppressions, *baseline, *write_baseline; /* NULL: none; they point into what was read */
-    bool gen_suppressions, allow_unused;
+    const char *gen_suppressions; /* NULL: not asked for; "": standard error; "-": standard output */
+    bool allow_unused;
 };
 
 /* One row of the table, for --help and the like. `variable` may be "". */
 struct check_option_row {
     const char *name, *variable, *default_text, *accepted, *help;
-    bool is_switch;
+    bool is_switch;    /* may stand without a value; then it means `alone` */
+    const char *alone; /* NULL: it needs a value */
+    bool takes_file;   /* its value, if any, is the name of a file */
 };
 extern const struct check_option_row check_option_rows[];
 extern const size_t check_option_row_count;

@@ -4,18 +4,21 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "noise.h"
 #include "quantity.h"
 #include "sentence.h"
 #include "verdicts.h"
 
 /* A report in a terminal is read to its end; all of it is in the JSON form. */
-enum { SHOWN_OF_A_KIND = 10, UNUSED_SHOWN = 50, FRAMES_SHOWN = 24, FRAMES_OF_A_NOTE = 2 };
+enum { SHOWN_OF_A_KIND = 10, UNUSED_SHOWN = 50, FRAMES_SHOWN = 24, PACKAGES_NAMED = 3 };
 
 /* Where and how it is written. */
 struct page {
     FILE *out;
     const struct report *report;
     const char *bold, *red, *yellow, *green, *dim, *plain;
+    bool advised[FINDING_KINDS]; /* what to do about it has been said */
+    bool lineless;               /* a place was named without its source line */
 };
 
 static const char *base_name(const char *path) {
@@ -30,50 +33,96 @@ static void put_opening(const struct page *page) {
     fputc('\n', page->out);
 }
 
-/* What does not fail and is nobody's mistake, or was there before, is told in few lines. */
-static bool is_read_closely(const struct finding *finding) {
-    return finding->fails || (finding->kind < FINDING_BUDGET && !finding->is_known);
+/* What was there before, and what nobody need mend, is told in a line, without stacks: a program can do it
+ * all day long. The first run with a baseline shows what is accepted by it. */
+static bool is_told_in_a_line(const struct page *page, const struct finding *finding) {
+    const struct outcome *outcome = page->report->outcome;
+    return finding->is_note || (finding->is_known && !(outcome && outcome->written_baseline));
 }
 
-/* Frames that say nothing are one line together. */
-static void put_fold(const struct page *page, const struct stack *stack, size_t count) {
+/* Are there lines of the program itself? Then those of libraries only say how it came to libpq. */
+static bool is_of_library(const struct frame *frame, const struct frame *first) {
+    return frame->script && noise_is_library(frame->file) && first && first->script &&
+           !noise_is_library(first->file);
+}
+
+/* Frames in a row that say nothing of the program, and whose they are. */
+struct fold {
+    size_t count, packages;
+    char names[PACKAGES_NAMED][64];
+    bool library, unnamed;
+};
+
+static void fold_in(struct fold *fold, const struct frame *frame, bool library) {
+    char name[64];
+    fold->count++;
+    if (!library)
+        return;
+    fold->library = true;
+    if (!noise_package_of(frame->file, name, sizeof name)) {
+        fold->unnamed = true;
+        return;
+    }
+    for (size_t i = 0; i < fold->packages && i < PACKAGES_NAMED; i++)
+        if (strcmp(fold->names[i], name) == 0)
+            return;
+    if (fold->packages < PACKAGES_NAMED)
+        snprintf(fold->names[fold->packages], sizeof fold->names[0], "%s", name);
+    fold->packages++;
+}
+
+/* "… 15 frames of pytest, pluggy" */
+static void put_fold(const struct page *page, const struct stack *stack, struct fold *fold) {
     bool scripted = stack->language != LEDGER_NATIVE && stack->language != LEDGER_LIBUV_POOL;
-    fprintf(page->out, "          %s… %zu frame%s%s%s\n", page->dim, count, quantity_plural(count),
-            scripted ? " of the interpreter" : "", page->plain);
+    if (fold->count == 0)
+        return;
+    fprintf(page->out, "          %s… %zu frame%s", page->dim, fold->count, quantity_plural(fold->count));
+    if (fold->library && (fold->unnamed || fold->packages > PACKAGES_NAMED))
+        fputs(" of libraries", page->out);
+    else if (fold->library)
+        for (size_t i = 0; i < fold->packages; i++)
+            fprintf(page->out, "%s%s", i ? ", " : " of ", fold->names[i]);
+    else if (scripted)
+        fputs(" of the interpreter", page->out);
+    fprintf(page->out, "%s\n", page->plain);
+    *fold = (struct fold){0};
 }
 
-/* The frames behind the one that the heading names, up to a number of them; from the beginning where a
- * library's frames, which the heading passes over, say how the program came to libpq. */
-static void put_stack(const struct page *page, const struct stack *stack, const struct frame *first,
-                      size_t most) {
-    size_t folded = 0, shown = 0;
+/* The frames behind the one that the heading names. Those of a library before it, which the heading passes
+ * over, say how the program came to libpq. */
+static void put_stack(const struct page *page, const struct stack *stack, const struct frame *first) {
+    struct fold fold = {0};
+    size_t shown = 0;
     bool begun = false;
     for (size_t i = 0; i < stack->count; i++) {
         const struct frame *frame = &stack->frames[i];
         char text[1024];
-        if (frame_is_folded(stack, frame)) {
-            folded++;
+        bool library = is_of_library(frame, first);
+        if (library || frame_is_folded(stack, frame)) {
+            /* Noise at the beginning stands in nobody's way to the program. */
+            if (begun || !frame->noise)
+                fold_in(&fold, frame, library);
             continue;
         }
-        bool is_heading = frame == first && !begun;
-        if (!is_heading && shown++ == most)
-            break;
-        if (folded && begun)
-            put_fold(page, stack, folded);
         begun = true;
-        folded = 0;
-        if (is_heading)
+        if (frame == first && fold.count) {
+            fprintf(page->out, "          %sby way of:%s\n", page->dim, page->plain);
+            put_fold(page, stack, &fold);
+        }
+        if (frame == first)
             continue;
+        if (shown++ == FRAMES_SHOWN) {
+            fprintf(page->out, "          %s… of %zu frames%s\n", page->dim, stack->count, page->plain);
+            return;
+        }
+        put_fold(page, stack, &fold);
         fprintf(page->out, "          %s%s\n", frame_text(frame, text, sizeof text),
                 frame->inlined ? ", inlined" : "");
     }
-    if (folded && shown <= most && most > FRAMES_OF_A_NOTE)
-        put_fold(page, stack, folded);
-    else if (shown > most && most > FRAMES_OF_A_NOTE)
-        fprintf(page->out, "          %s… of %zu frames%s\n", page->dim, stack->count, page->plain);
+    put_fold(page, stack, &fold);
 }
 
-static void put_details(const struct page *page, const struct finding *finding) {
+static void put_details(struct page *page, const struct finding *finding) {
     FILE *out = page->out;
     const char *between = "      ";
     if (finding->target[0] && finding->kind != FINDING_BUDGET) {
@@ -98,47 +147,89 @@ static void put_details(const struct page *page, const struct finding *finding) 
     fputc('\n', out);
     if (finding->statement[0])
         fprintf(out, "      its last statement: %s\n", finding->statement);
-    if (finding->advice[0] && is_read_closely(finding))
+    /* What does not fail is often much of one kind; there it is said once. */
+    bool said = !finding->fails && finding->kind > FINDING_MISUSE && page->advised[finding->kind];
+    page->advised[finding->kind] = true;
+    if (finding->advice[0] && !said)
         fprintf(out, "      %swhat to do:%s %s\n", page->dim, page->plain, finding->advice);
 }
 
-static void put_finding(const struct page *page, const struct finding *finding) {
+/* "3 lost handles: never finished, and nothing in memory points at them any more" */
+static void put_heading(const struct page *page, const struct finding *finding) {
+    static const struct {
+        const char *one, *many;
+    } nouns[FINDING_KINDS] = {
+        [FINDING_LOST] = {"lost handle", "lost handles"},
+        [FINDING_HELD] = {"held handle", "held handles"},
+        [FINDING_UNKNOWN] = {"handle of unknown fate", "handles of unknown fate"},
+        [FINDING_MISUSE] = {"misuse", "misuses"},
+        [FINDING_BUDGET] = {"handle alive at once", "handles alive at once"},
+        [FINDING_DUPLICATE] = {"duplicate", "duplicates"},
+        [FINDING_LEFT] = {"handle left to a runtime", "handles left to a runtime"},
+        [FINDING_HANDED] = {"handle handed over", "handles handed over"},
+    };
     FILE *out = page->out;
-    char text[1024];
-    const struct frame *first = stack_first(&finding->opened);
-    const char *colour = finding->fails ? page->red : page->yellow;
-    size_t most = is_read_closely(finding) ? FRAMES_SHOWN : FRAMES_OF_A_NOTE;
-    fprintf(out, "    %s%" PRIu64 " %s%s", colour, finding->count, finding_word(finding->kind), page->plain);
+    const char *noun = finding->count == 1 ? nouns[finding->kind].one : nouns[finding->kind].many;
+    fprintf(out, "    %s%" PRIu64 " %s%s", finding->fails ? page->red : page->yellow, finding->count, noun,
+            page->plain);
     if (finding->misuse)
         fprintf(out, " (%s)", finding->misuse->word);
+    /* The sentences speak of one handle. */
+    const char *it = finding->count > 1 && finding_is_leak(finding) ? strstr(finding->says, " at it") : NULL;
     if (finding->kind == FINDING_BUDGET)
-        fprintf(out, ": handles alive at once for %s, where %" PRIu64 " %s allowed", finding->target,
-                finding->budget, finding->budget == 1 ? "is" : "are");
+        fprintf(out, " for %s, over the budget of %" PRIu64, finding->target, finding->budget);
+    else if (it)
+        fprintf(out, ": %.*s at them%s", (int)(it - finding->says), finding->says, it + strlen(" at it"));
     else
         fprintf(out, ": %s", finding->says);
-    fputs(finding->is_note ? " (a note)\n" : finding->is_known ? " (known)\n" : "\n", out);
-    if (finding->kind != FINDING_BUDGET) {
-        fprintf(out, "      opened at %s%s%s\n", page->bold, frame_text(first, text, sizeof text),
-                page->plain);
-        put_stack(page, &finding->opened, first, most);
-    }
-    if (finding->place.count) {
-        first = stack_first(&finding->place);
-        fprintf(out, "      %s%s at %s%s%s\n", finding->function,
-                finding->function[0] ? " called" : "finished", page->bold,
-                frame_text(first, text, sizeof text), page->plain);
-        put_stack(page, &finding->place, first, most);
-    }
+    if (finding->grown)
+        fprintf(out, " (%" PRIu64 " more than the %" PRIu64 " known)", finding->grown, finding->known);
+    fputs(finding->is_known ? " (known)\n" : "\n", out);
+}
+
+/* "PQexec called at shop.c:12 (buy)", with what stands behind it. */
+static void put_place(struct page *page, const struct stack *stack, const char *function, const char *what) {
+    char text[1024];
+    const struct frame *first = stack_first(stack);
+    fprintf(page->out, "      %s%s at %s%s%s\n", function, what, page->bold,
+            frame_text(first, text, sizeof text), page->plain);
+    put_stack(page, stack, first);
+    page->lineless =
+        page->lineless || (first && !first->script && !first->line && !first->replaced && first->module[0]);
+}
+
+static void put_finding(struct page *page, const struct finding *finding) {
+    put_heading(page, finding);
+    if (finding->kind != FINDING_BUDGET)
+        put_place(page, &finding->opened, "", "opened");
+    if (finding->place.count)
+        put_place(page, &finding->place, finding->function, finding->function[0] ? " called" : "finished");
     put_details(page, finding);
 }
 
+/* "    note: 4 × PQfinish inside a transaction that only read, at tests/test_x.py:8 in test_y" */
+static void put_line(const struct page *page, const struct finding *finding) {
+    char text[1024];
+    fprintf(page->out, "    %s: %" PRIu64, finding->is_known ? "known" : "note", finding->count);
+    if (finding->kind == FINDING_MISUSE || finding->kind == FINDING_DUPLICATE)
+        fprintf(page->out, " × %s", finding->says);
+    else
+        fprintf(page->out, " %s", finding_word(finding->kind));
+    if (finding->kind == FINDING_BUDGET)
+        fprintf(page->out, " for %s\n", finding->target);
+    else
+        fprintf(page->out, ", %sat %s\n", finding->place.count ? "" : "opened ",
+                finding->place.count ? finding_place(finding, text, sizeof text)
+                                     : finding_opened(finding, text, sizeof text));
+}
+
 /* Those that fail are all there; of the rest the biggest of each kind. */
-static void put_findings(const struct page *page) {
+static void put_findings(struct page *page) {
     const struct verdicts *verdicts = page->report->verdicts;
     size_t shown[FINDING_KINDS] = {0}, hidden[FINDING_KINDS] = {0};
     for (size_t i = 0; i < verdicts->count; i++) {
         const struct finding *finding = &verdicts->findings[i];
-        if (finding->suppressed_by)
+        if (finding->suppressed_by || is_told_in_a_line(page, finding))
             continue;
         if (finding->fails || shown[finding->kind] < SHOWN_OF_A_KIND) {
             put_finding(page, finding);
@@ -149,8 +240,26 @@ static void put_findings(const struct page *page) {
     }
     for (int kind = 0; kind < FINDING_KINDS; kind++)
         if (hidden[kind])
-            fprintf(page->out, "    … and %zu more call sites: %s; --report json=FILE has them all\n",
-                    hidden[kind], finding_word(kind));
+            fprintf(page->out, "    … and %zu more call site%s: %s; --report json=FILE has them all\n",
+                    hidden[kind], quantity_plural(hidden[kind]), finding_word(kind));
+}
+
+/* Known ones, or notes. */
+static void put_lines(const struct page *page, bool notes) {
+    const struct verdicts *verdicts = page->report->verdicts;
+    size_t shown = 0, hidden = 0;
+    for (size_t i = 0; i < verdicts->count; i++) {
+        const struct finding *finding = &verdicts->findings[i];
+        if (finding->suppressed_by || finding->is_note != notes || !is_told_in_a_line(page, finding))
+            continue;
+        if (shown++ < SHOWN_OF_A_KIND)
+            put_line(page, finding);
+        else
+            hidden++;
+    }
+    if (hidden)
+        fprintf(page->out, "    … and %zu more %s; --report json=FILE has them all\n", hidden,
+                notes ? "notes" : "known findings");
 }
 
 static void put_suppressions(const struct page *page) {
@@ -237,10 +346,10 @@ static void put_clean(const struct page *page) {
 }
 
 bool check_text(FILE *out, const struct report *report) {
-    struct page page = {out, report, "", "", "", "", "", ""};
+    struct page page = {out, report, "", "", "", "", "", "", {false}, false};
     if (report->colour)
-        page =
-            (struct page){out, report, "\033[1m", "\033[31m", "\033[33m", "\033[32m", "\033[2m", "\033[0m"};
+        page = (struct page){out,        report,    "\033[1m", "\033[31m", "\033[33m",
+                             "\033[32m", "\033[2m", "\033[0m", {false},    false};
     if (is_clean(report)) {
         put_clean(&page);
         return true;
@@ -250,6 +359,10 @@ bool check_text(FILE *out, const struct report *report) {
     put_findings(&page);
     put_running(&page);
     put_unjudged(&page);
+    put_lines(&page, false);
+    put_lines(&page, true);
+    if (page.lineless)
+        fputs("    places without a line: build with -g, or install debug symbols, for source lines\n", out);
     if (report->outcome) {
         put_suppressions(&page);
         put_baseline(&page);

@@ -16,6 +16,7 @@ static const struct {
     {"leak", BIT(FINDING_LOST) | BIT(FINDING_HELD) | BIT(FINDING_UNKNOWN)},
     {"lost", BIT(FINDING_LOST)},
     {"held", BIT(FINDING_HELD) | BIT(FINDING_UNKNOWN)},
+    {"unknown", BIT(FINDING_UNKNOWN)},
     {"left", BIT(FINDING_LEFT)},
     {"duplicate", BIT(FINDING_DUPLICATE)},
     {"misuse", BIT(FINDING_MISUSE)},
@@ -44,8 +45,8 @@ bool gate_fail_on(const char *list, unsigned *bits, char *why, size_t size) {
         snprintf(word, sizeof word, "%.*s", (int)(length < sizeof word ? length : sizeof word - 1), list);
         if (!gate_kinds(word, &more)) {
             snprintf(why, size,
-                     "--fail-on: there is no %s; accepted are leak, lost, held, left, duplicate, misuse, "
-                     "budget, separated by commas, or none",
+                     "--fail-on: there is no %s; accepted are leak, lost, held, unknown, left, duplicate, "
+                     "misuse, budget, separated by commas, or none",
                      *word ? word : "empty word");
             return false;
         }
@@ -65,13 +66,15 @@ bool gate_fail_on(const char *list, unsigned *bits, char *why, size_t size) {
 }
 
 /* Two lines of one function, or lost in one process and held in another, count together. */
-static bool is_known(const struct gate *gate, const struct finding *finding, const struct finding *findings,
-                     size_t count) {
-    uint64_t allowed = baseline_count(gate->baseline, finding->identity), found = 0;
-    for (size_t i = 0; allowed && i < count; i++)
+static void compare(const struct gate *gate, struct finding *finding, const struct finding *findings,
+                    size_t count) {
+    uint64_t found = 0;
+    finding->known = baseline_minds(finding) ? baseline_count(gate->baseline, finding->identity) : 0;
+    for (size_t i = 0; finding->known && i < count; i++)
         if (baseline_minds(&findings[i]) && strcmp(findings[i].identity, finding->identity) == 0)
             found += findings[i].count;
-    return allowed && found <= allowed;
+    finding->is_known = finding->known && found <= finding->known;
+    finding->grown = finding->known && found > finding->known ? found - finding->known : 0;
 }
 
 void gate_judge(struct gate *gate, struct finding *findings, size_t count) {
@@ -80,7 +83,7 @@ void gate_judge(struct gate *gate, struct finding *findings, size_t count) {
             findings[i].suppressed_by = suppressions_match(gate->suppressions, &findings[i]);
     for (size_t i = 0; i < count; i++) {
         struct finding *finding = &findings[i];
-        finding->is_known = baseline_minds(finding) && is_known(gate, finding, findings, count);
+        compare(gate, finding, findings, count);
         finding->fails = (gate->fail_on & BIT(finding->kind)) && !finding->is_note &&
                          !finding->suppressed_by && !finding->is_known;
     }

@@ -18,7 +18,8 @@ struct gate {
     struct baseline *baseline;         /* NULL: none */
 };
 
-/* leak lost held left duplicate misuse budget none, separated by commas. False: `why` holds one sentence. */
+/* leak lost held unknown left duplicate misuse budget none, separated by commas. False: `why` holds one
+ * sentence. */
 bool gate_fail_on(const char *list, unsigned *bits, char *why, size_t size);
 
 /* One word of that list as bits; false: there is no such word. */

@@ -50,7 +50,7 @@ static void help_setting(const struct setting_row *row) {
 
 static void help_check_option(const struct check_option_row *row) {
     char text[1024];
-    printf("    --%s%s    (", row->name, row->is_switch ? "[=0|1]" : " VALUE");
+    printf("    --%s%s    (", row->name, !row->is_switch ? " VALUE" : row->takes_file ? "[=FILE]" : "[=0|1]");
     if (row->variable[0])
         printf("PQONE_%s, ", row->variable);
     printf("default %s)\n", row->default_text);
@@ -70,15 +70,37 @@ void help_run(void) {
         "    --quiet\n"
         "        no summary; together with --log none not one byte on any stream is pqone's\n"
         "    --report FORMAT[=FILE]    (PQONE_REPORT, default text)\n"
-        "        text, json, junit, sarif, github or html; without FILE on standard error; may be given "
-        "several\n"
-        "        times. Any --report stands in place of the summary: --report text --report json=FILE gives "
-        "both\n"
+        "        text, json, junit, sarif, github or html; without FILE on standard error, among log lines;\n"
+        "        FILE - is standard output. May be given several times. Any --report stands in place of\n"
+        "        the summary: --report text --report json=FILE gives both\n"
         "    --help, --version\n"
         "\n"
         "Settings, as options or in the environment:\n");
     for (size_t i = 0; i < setting_row_count; i++)
         help_setting(&setting_rows[i]);
+}
+
+/* Those that govern sharing are accepted, for a command line that changes between run and check, and do
+ * nothing there. */
+static bool says_something_in_check(const char *name) {
+    static const char *const silent[] = {"MODE",   "MAX_CONNECTIONS", "WAIT_TIMEOUT", "SAFE_FUNCTIONS",
+                                         "LINGER", "IDLE_TIMEOUT",    "MAX_LIFETIME"};
+    for (size_t i = 0; i < sizeof silent / sizeof *silent; i++)
+        if (strcmp(name, silent[i]) == 0)
+            return false;
+    return true;
+}
+
+/* In check a duplicate is a finding, and the default another. */
+static void help_check_setting(const struct setting_row *row) {
+    struct setting_row own = *row;
+    if (strcmp(row->name, "ON_DUPLICATE") == 0) {
+        own.default_text = "ignore";
+        own.accepted = "log, ignore or abort";
+        own.help = "what is done about a second unfinished handle for one target, besides its place in the "
+                   "report: log adds a line at once, abort leaves a core at the very place";
+    }
+    help_setting(&own);
 }
 
 void help_check(void) {
@@ -95,7 +117,10 @@ void help_check(void) {
         "        no report on standard error but one line when the check fails\n"
         "    --report FORMAT[=FILE]    (PQONE_REPORT, default text)");
     char words[128], text[256];
-    snprintf(text, sizeof text, "%s; without FILE on standard error; may be given several times",
+    snprintf(text, sizeof text,
+             "%s; without FILE on standard error, among log lines; FILE - is standard output; may be given "
+             "several "
+             "times",
              report_format_words(words, sizeof words));
     paragraph(text);
     for (size_t i = 0; i < check_option_row_count; i++)
@@ -103,8 +128,8 @@ void help_check(void) {
     puts(
         "    --help, --version\n\nSettings, as options or in the environment; the mode is always observe:\n");
     for (size_t i = 0; i < setting_row_count; i++)
-        if (strcmp(setting_rows[i].name, "MODE") != 0)
-            help_setting(&setting_rows[i]);
+        if (says_something_in_check(setting_rows[i].name))
+            help_check_setting(&setting_rows[i]);
 }
 
 void help_report(void) {
@@ -115,9 +140,8 @@ void help_report(void) {
         "are looked for where `pqone run` put them. The process may be running, ended or killed.\n"
         "\n"
         "    --report FORMAT[=FILE]\n"
-        "        text (the default), json, junit, sarif, github or html; without FILE on standard output; "
-        "may be\n"
-        "        given several times\n"
+        "        text (the default), json, junit, sarif, github or html; without FILE, and with -, on\n"
+        "        standard output; may be given several times\n"
         "    --help, --version\n"
         "\n"
         "The exit status is 0, or 125 when one of them could not be read or written.");

@@ -1,6 +1,7 @@
 /* noise.c: which frames tell a reader nothing about his program. */
 #include "noise.h"
 
+#include <stdio.h>
 #include <string.h>
 
 static bool starts(const char *text, const char *const *beginnings) {
@@ -152,4 +153,32 @@ bool noise_is_library(const char *path) {
         "/gems/",          "/vendor_ruby/",   "/node_modules/", "/vendor/",
         "/share/php/",     "/share/lua/",     "/lib/lua/",      NULL};
     return contains(path, directories);
+}
+
+/* Behind one of these stands a package's name. */
+static const char *const package_directories[] = {"/site-packages/", "/dist-packages/", "/node_modules/",
+                                                  "/gems/", NULL};
+
+bool noise_package_of(const char *path, char *into, size_t size) {
+    const char *name = NULL;
+    for (const char *const *directory = package_directories; *directory; directory++) {
+        const char *at = strstr(path, *directory);
+        for (; at && (!name || at > name); at = strstr(name, *directory))
+            name = at + strlen(*directory);
+    }
+    if (!name)
+        return false;
+    /* "_pytest" is pytest's; "@scope/name" is a name. */
+    name += *name == '_';
+    size_t length = strcspn(name, "/");
+    if (*name == '@' && name[length])
+        length += 1 + strcspn(name + length + 1, "/");
+    else if (!name[length])
+        length = strcspn(name, ".");
+    /* A gem's directory is NAME-VERSION. */
+    for (size_t i = 1; strstr(path, "/gems/") && i + 1 < length; i++)
+        if (name[i] == '-' && name[i + 1] >= '0' && name[i + 1] <= '9')
+            length = i;
+    snprintf(into, size, "%.*s", (int)length, name);
+    return length > 0;
 }

@@ -16,4 +16,8 @@ bool noise_is_interpreter(const char *path);
 /* Does a script of that path belong to an installed library, and not to the program? */
 bool noise_is_library(const char *path);
 
+/* The package that a library's file belongs to: "pytest" of .../site-packages/_pytest/main.py. False: it is
+ * in no directory of packages. */
+bool noise_package_of(const char *path, char *into, size_t size);
+
 #endif

@@ -9,6 +9,9 @@
 #include "reports.h"
 #include "say.h"
 
+/* Below this many letters to change, a name was meant and mistyped. */
+enum { SLIPS = 3, NAME_MAX_LENGTH = 40 };
+
 /* The types are spelled out only here: the parser of settings.c needs no more than the name, but the
  * command line must know which option may stand without a value. */
 struct option_row {
@@ -58,12 +61,24 @@ static void settings_from_environment(struct settings *into) {
     }
 }
 
+/* The sentence begins with the variable, which nobody has written who gave an option. */
+static void name_the_option(const char *name, char *why, size_t size) {
+    char spelling[64], said[512];
+    size_t length = strlen("PQONE_") + strlen(name);
+    if (strncmp(why, "PQONE_", 6) != 0 || strncmp(why + 6, name, strlen(name)) != 0)
+        return;
+    snprintf(said, sizeof said, "%s", why + length);
+    snprintf(why, size, "--%s%s", options_spelling(name, spelling, sizeof spelling), said);
+}
+
 /* Into the environment only after it was accepted: the program inherits it, and would complain a second
  * time. */
 static bool accept_setting(const char *name, const char *value, struct options *into, char *why,
                            size_t size) {
-    if (!setting_parse(name, value, &into->settings, why, size))
+    if (!setting_parse(name, value, &into->settings, why, size)) {
+        name_the_option(name, why, size);
         return false;
+    }
     char variable[80];
     snprintf(variable, sizeof variable, "PQONE_%s", name);
     if (setenv(variable, value, 1) == 0)
@@ -79,8 +94,9 @@ static bool accept_report(const char *text, struct options *into, char *why, siz
                                    .file = equals ? equals + 1 : NULL};
     if (!output.format) {
         char words[128];
-        snprintf(why, size, "--report %.60s: no such format in this version; accepted: %s, each with =FILE",
-                 text, report_format_words(words, sizeof words));
+        snprintf(why, size,
+                 "--report %.60s: no such format in this version; accepted: %s, each with =FILE or =-", text,
+                 report_format_words(words, sizeof words));
         return false;
     }
     if (output.file && !*output.file) {
@@ -91,6 +107,8 @@ static bool accept_report(const char *text, struct options *into, char *why, siz
         snprintf(why, size, "--report is given more than %d times", REPORTS_MAX);
         return false;
     }
+    if (output.file && strcmp(output.file, "-") == 0)
+        output.file = "/dev/stdout";
     into->reports[into->report_count++] = output;
     return true;
 }
@@ -131,6 +149,10 @@ static bool is_switch(const struct meaning *meaning) {
                                : meaning->setting && strcmp(meaning->setting->type, "FLAG") == 0;
 }
 
+static const char *value_alone(const struct meaning *meaning) {
+    return meaning->check >= 0 ? check_option_rows[meaning->check].alone : "1";
+}
+
 static bool accept(const struct meaning *meaning, const char *value, struct options *into, char *why,
                    size_t size) {
     if (meaning->report)
@@ -138,6 +160,59 @@ static bool accept(const struct meaning *meaning, const char *value, struct opti
     if (meaning->check >= 0)
         return check_option_accept(meaning->check, value, &into->check, why, size);
     return accept_setting(meaning->setting->name, value, into, why, size);
+}
+
+static unsigned least(unsigned a, unsigned b) {
+    return a < b ? a : b;
+}
+
+/* How many letters were mistyped: put in, left out, or other ones. */
+static unsigned slips_between(const char *word, size_t length, const char *name) {
+    unsigned row[NAME_MAX_LENGTH + 1];
+    size_t width = strlen(name);
+    if (length > NAME_MAX_LENGTH || width > NAME_MAX_LENGTH)
+        return SLIPS;
+    for (size_t j = 0; j <= width; j++)
+        row[j] = (unsigned)j;
+    for (size_t i = 1; i <= length; i++) {
+        unsigned before = row[0];
+        row[0] = (unsigned)i;
+        for (size_t j = 1; j <= width; j++) {
+            unsigned above = row[j];
+            row[j] = least(before + (word[i - 1] != name[j - 1]), least(above, row[j - 1]) + 1);
+            before = above;
+        }
+    }
+    return row[width];
+}
+
+static void consider(const char *word, size_t length, const char *name, unsigned *best, char *into,
+                     size_t size) {
+    unsigned slips = slips_between(word, length, name);
+    /* Of a short word, two letters are half of it. */
+    if (slips >= *best || slips * 3 > length)
+        return;
+    *best = slips;
+    snprintf(into, size, "%s", name);
+}
+
+/* "; did you mean --linger?", or that --help knows. */
+static void say_no_such_option(const char *option, size_t length, enum command command, char *why,
+                               size_t size) {
+    static const char *const others[] = {"report", "help", "version", "quiet"};
+    unsigned best = SLIPS;
+    char closest[64] = "";
+    for (size_t i = 0; i < sizeof others / sizeof *others - (command == COMMAND_REPORT); i++)
+        consider(option, length, others[i], &best, closest, sizeof closest);
+    for (size_t i = 0; command != COMMAND_REPORT && i < setting_row_count; i++) {
+        char spelling[64];
+        consider(option, length, options_spelling(setting_rows[i].name, spelling, sizeof spelling), &best,
+                 closest, sizeof closest);
+    }
+    for (size_t i = 0; command == COMMAND_CHECK && i < check_option_row_count; i++)
+        consider(option, length, check_option_rows[i].name, &best, closest, sizeof closest);
+    snprintf(why, size, "there is no option --%.*s; %s%s%s", length > 60 ? 60 : (int)length, option,
+             *closest ? "did you mean --" : "see --help", closest, *closest ? "?" : "");
 }
 
 /* One option at *arguments, which is moved past its value. */
@@ -154,14 +229,14 @@ static bool parse_option(char ***arguments, enum command command, struct options
     }
     struct meaning meaning = meaning_of(option, length, command);
     if (!meaning.setting && meaning.check < 0 && !meaning.report) {
-        snprintf(why, size, "there is no option --%.*s; see --help", length > 60 ? 60 : (int)length, option);
+        say_no_such_option(option, length, command, why, size);
         return false;
     }
     const char *value = equals ? equals + 1 : NULL;
     /* --disable program: the word behind a switch is never its value. */
     if (!value && is_switch(&meaning))
-        value = "1";
-    else if (!value && (*arguments)[1])
+        value = value_alone(&meaning);
+    else if (!value && (*arguments)[1] && strcmp((*arguments)[1], "--") != 0)
         value = *++*arguments;
     if (!value) {
         snprintf(why, size, "--%.*s needs a value", (int)length, option);
@@ -228,16 +303,42 @@ static bool observe(struct options *into, const char *variable, char *why, size_
     return accept_setting("MODE", asked == MODE_OFF ? "off" : "observe", into, why, size);
 }
 
+/* A duplicate is in the report, so no log line repeats it, unless somebody asked for that. `variable` is
+ * PQONE_ON_DUPLICATE as it was; now it is set if an option has set it. */
+static bool tell_duplicates_once(struct options *into, const char *variable, char *why, size_t size) {
+    bool by_option = getenv("PQONE_ON_DUPLICATE"), refuses = into->settings.on_duplicate == ON_DUPLICATE_FAIL;
+    if (refuses && by_option) {
+        snprintf(why, size, "check changes nothing, it only watches: --on-duplicate fail is for pqone run");
+        return false;
+    }
+    if (by_option)
+        return true;
+    if (refuses && !into->quiet)
+        say("PQONE_ON_DUPLICATE=fail is set aside: check only watches (ignore)");
+    if (!variable || refuses)
+        return accept_setting("ON_DUPLICATE", "ignore", into, why, size);
+    return setenv("PQONE_ON_DUPLICATE", variable, 1) == 0;
+}
+
+/* The variable's value, which is kept out of the environment until the options are read. NULL: not set. */
+static char *take_variable(const char *name) {
+    const char *value = getenv(name);
+    char *copy = value ? strdup(value) : NULL;
+    unsetenv(name);
+    return copy;
+}
+
 bool options_check(char **arguments, struct options *into, char *why, size_t size) {
     memset(into, 0, sizeof *into);
     settings_from_environment(&into->settings);
-    char *variable = getenv("PQONE_MODE") ? strdup(getenv("PQONE_MODE")) : NULL;
-    unsetenv("PQONE_MODE");
+    char *mode = take_variable("PQONE_MODE"), *on_duplicate = take_variable("PQONE_ON_DUPLICATE");
     bool good =
         check_options_begin(&into->check, why, size) && parse(arguments, COMMAND_CHECK, into, why, size);
     if (good && !into->help && !into->version)
-        good = check_options_end(&into->check, why, size) && observe(into, variable, why, size);
-    free(variable);
+        good = check_options_end(&into->check, why, size) && observe(into, mode, why, size) &&
+               tell_duplicates_once(into, on_duplicate, why, size);
+    free(mode);
+    free(on_duplicate);
     if (good)
         report_from_environment(into, why, size);
     return good;

@@ -31,9 +31,10 @@ struct options {
  * program. False: `why` holds one sentence. */
 bool options_run(char **arguments, struct options *into, char *why, size_t size);
 
-/* The same, and those of check_options.def. The mode becomes observe, unless pqone is switched off; any other
- * mode that was asked for is refused on the command line, and set aside with a word where the environment has
- * it. */
+/* The same, and those of check_options.def. Duplicates are in the report, so PQONE_ON_DUPLICATE is `ignore`
+ * unless somebody set it; `fail` would change the program, and is treated as a mode is. The mode becomes
+ * observe, unless pqone is switched off; any other mode that was asked for is refused on the command line,
+ * and set aside with a word where the environment has it. */
 bool options_check(char **arguments, struct options *into, char *why, size_t size);
 
 /* The few options of `report`. */

@@ -36,32 +36,89 @@ void problems_release(struct problems *problems) {
     memset(problems, 0, sizeof *problems);
 }
 
-/* "2 leaks, 1 misuse" of what fails. */
-static void put_failing(FILE *out, const struct verdicts *verdicts) {
-    static const struct {
-        enum finding_kind first, last;
-        const char *one, *many;
-    } groups[] = {
-        {FINDING_LOST, FINDING_UNKNOWN, "leaked handle", "leaked handles"},
-        {FINDING_MISUSE, FINDING_MISUSE, "misuse", "misuses"},
-        {FINDING_BUDGET, FINDING_BUDGET, "target over its budget", "targets over their budget"},
-        {FINDING_DUPLICATE, FINDING_DUPLICATE, "duplicate", "duplicates"},
-        {FINDING_LEFT, FINDING_LEFT, "handle left to a runtime's shutdown",
-         "handles left to a runtime's shutdown"},
-    };
+/* What a gate counts together, and what --fail-on calls it. */
+static const struct group {
+    enum finding_kind first, last;
+    const char *one, *many, *word;
+} groups[] = {
+    {FINDING_LOST, FINDING_UNKNOWN, "leaked handle", "leaked handles", "leak"},
+    {FINDING_MISUSE, FINDING_MISUSE, "misuse", "misuses", "misuse"},
+    {FINDING_BUDGET, FINDING_BUDGET, "target over its budget", "targets over their budget", "budget"},
+    {FINDING_DUPLICATE, FINDING_DUPLICATE, "duplicate", "duplicates", "duplicate"},
+    {FINDING_LEFT, FINDING_LEFT, "handle left to a runtime's shutdown",
+     "handles left to a runtime's shutdown", "left"},
+};
+enum { GROUPS = sizeof groups / sizeof *groups, RUNNING_TOLD = 3 };
+
+/* Those that fail, or those that are neither accepted nor fail. */
+static uint64_t count_group(const struct verdicts *verdicts, const struct group *group, bool failing) {
+    uint64_t count = 0;
+    for (size_t i = 0; i < verdicts->count; i++) {
+        const struct finding *finding = &verdicts->findings[i];
+        bool accepted = finding->is_note || finding->is_known || finding->suppressed_by;
+        if (finding->kind >= group->first && finding->kind <= group->last &&
+            (failing ? finding->fails : !finding->fails && !accepted))
+            count += finding->kind == FINDING_BUDGET ? 1 : finding->count;
+    }
+    return count;
+}
+
+/* "2 leaked handles, 1 misuse" of what fails, or of what does not. Returns how many things that are. */
+static uint64_t put_groups(FILE *out, const struct verdicts *verdicts, bool failing) {
     const char *between = "";
-    for (size_t i = 0; i < sizeof groups / sizeof *groups; i++) {
-        uint64_t count = 0;
-        for (size_t j = 0; j < verdicts->count; j++) {
-            const struct finding *finding = &verdicts->findings[j];
-            if (finding->fails && finding->kind >= groups[i].first && finding->kind <= groups[i].last)
-                count += finding->kind == FINDING_BUDGET ? 1 : finding->count;
-        }
+    uint64_t all = 0;
+    for (size_t i = 0; i < GROUPS; i++) {
+        uint64_t count = count_group(verdicts, &groups[i], failing);
         if (count == 0)
             continue;
         fprintf(out, "%s%" PRIu64 " %s", between, count, count == 1 ? groups[i].one : groups[i].many);
         between = ", ";
+        all += count;
     }
+    return all;
+}
+
+/* A check that passes is not one that found nothing. */
+static void put_passed(FILE *out, const struct verdicts *verdicts) {
+    const char *between = "";
+    uint64_t all = put_groups(out, verdicts, false);
+    if (all == 0) {
+        fputs("nothing that fails the check was found", out);
+        return;
+    }
+    fprintf(out, " %s not fail it (--fail-on ", all == 1 ? "does" : "do");
+    for (size_t i = 0; i < GROUPS; i++) {
+        if (count_group(verdicts, &groups[i], false) == 0)
+            continue;
+        fprintf(out, "%s%s", between, groups[i].word);
+        between = ",";
+    }
+    fputs(" would)", out);
+}
+
+/* ", but 1 process was still running and was not judged: svc[4711] with 4 handles" */
+static void put_running(FILE *out, const struct verdicts *verdicts, bool passed) {
+    size_t count = verdicts->running_count;
+    uint64_t handles = 0;
+    if (count == 0)
+        return;
+    fprintf(out, "%s%zu process%s still running and %s not judged: ", passed ? ", but " : "; ", count,
+            count == 1 ? " was" : "es were", count == 1 ? "was" : "were");
+    for (size_t i = 0; i < count && i < RUNNING_TOLD; i++) {
+        const struct running *running = &verdicts->running[i];
+        const char *slash = strrchr(running->program, '/');
+        fprintf(out, "%s%s[%d]", i ? ", " : "", slash && slash[1] ? slash + 1 : running->program,
+                (int)running->pid);
+        handles += running->handles;
+        if (running->handles)
+            fprintf(out, " with %" PRIu64 " handle%s", running->handles, running->handles == 1 ? "" : "s");
+    }
+    /* What it took over from a parent and has not touched yet is in no ledger of its own. */
+    if (handles == 0 && verdicts->totals.unjudged)
+        fprintf(out, " with %" PRIu64 " handle%s", verdicts->totals.unjudged,
+                verdicts->totals.unjudged == 1 ? "" : "s");
+    if (count > RUNNING_TOLD)
+        fprintf(out, " and %zu more", count - RUNNING_TOLD);
 }
 
 static void put_why(FILE *out, const struct outcome *outcome, int signal, const struct verdicts *verdicts,
@@ -74,13 +131,14 @@ static void put_why(FILE *out, const struct outcome *outcome, int signal, const 
     if (outcome->program_status && (verdicts->failing || problems->fatal))
         fputs("; besides, ", out);
     if (verdicts->failing)
-        put_failing(out, verdicts);
+        put_groups(out, verdicts, true);
     else if (problems->fatal)
         fputs(outcome->program_status ? "not everything could be watched"
                                       : "not everything could be watched, so nothing is proved",
               out);
     else if (!outcome->program_status)
-        fputs("nothing that fails the check was found", out);
+        put_passed(out, verdicts);
+    put_running(out, verdicts, !verdicts->failing && !problems->fatal && !outcome->program_status);
 }
 
 void outcome_decide(struct outcome *outcome, int wait_status, const struct verdicts *verdicts,

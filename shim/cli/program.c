@@ -141,6 +141,13 @@ static bool is_of_our_kind(const GElf_Ehdr *header, const unsigned char *identit
            (own[EI_CLASS] == identity[EI_CLASS] && machine == header->e_machine);
 }
 
+/* ld.so, run as a command, has no interpreter and honours LD_PRELOAD all the same. */
+static bool is_loader(const char *path) {
+    const char *base = strrchr(path, '/');
+    base = base ? base + 1 : path;
+    return strncmp(base, "ld-", 3) == 0 || strncmp(base, "ld.", 3) == 0;
+}
+
 static const char *look_inside(Elf *elf, const char *path) {
     GElf_Ehdr header;
     const char *identity = elf_getident(elf, NULL);
@@ -148,11 +155,7 @@ static const char *look_inside(Elf *elf, const char *path) {
         return NULL;
     if (!is_of_our_kind(&header, (const unsigned char *)identity))
         return "is built for another architecture than libpqone.so, which the loader cannot put into it";
-    /* ld.so itself, run as a command, has no interpreter and honours LD_PRELOAD all the same. */
-    const char *base = strrchr(path, '/');
-    bool loader =
-        strncmp(base ? base + 1 : path, "ld-", 3) == 0 || strncmp(base ? base + 1 : path, "ld.", 3) == 0;
-    if (!loader && !has_interpreter(elf))
+    if (!is_loader(path) && !has_interpreter(elf))
         return "is statically linked, so nothing can be preloaded into it";
     if (defines_libpq(elf))
         return "has libpq linked in statically, so its calls never pass through libpqone.so";
@@ -169,6 +172,18 @@ bool program_contains_libpq(const char *path) {
     elf_end(elf);
     close(file);
     return contains;
+}
+
+bool program_is_static_without_libpq(const char *path) {
+    int file = is_loader(path) ? -1 : open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    if (file < 0)
+        return false;
+    elf_version(EV_CURRENT);
+    Elf *elf = elf_begin(file, ELF_C_READ, NULL);
+    bool harmless = elf && elf_kind(elf) == ELF_K_ELF && !has_interpreter(elf) && !defines_libpq(elf);
+    elf_end(elf);
+    close(file);
+    return harmless;
 }
 
 bool program_is_out_of_reach(const char *command, char *why, size_t size) {

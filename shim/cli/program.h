@@ -13,4 +13,7 @@ bool program_is_out_of_reach(const char *command, char *why, size_t size);
 /* Does the file at that path define libpq's functions itself, as far as its symbol tables tell? */
 bool program_contains_libpq(const char *path);
 
+/* Is it statically linked, without libpq in it? Then nothing can come to it that would call libpq. */
+bool program_is_static_without_libpq(const char *path);
+
 #endif

@@ -93,7 +93,7 @@ static bool write_one(const struct report_output *output, struct report *report,
 }
 
 /* A pipe or a device is not opened: its reader would see us come and go. */
-static bool can_be_written(const char *path) {
+bool reports_file_can_be_written(const char *path) {
     struct stat status;
     if (stat(path, &status) == 0) {
         if (!S_ISDIR(status.st_mode))
@@ -129,7 +129,7 @@ static int own_descriptor(const char *path) {
 static bool keep(struct report_output *output) {
     int own = own_descriptor(output->file), flags = own < 0 ? 0 : fcntl(own, F_GETFL);
     if (own < 0)
-        return can_be_written(output->file);
+        return reports_file_can_be_written(output->file);
     if (flags >= 0 && (flags & O_ACCMODE) == O_RDONLY) {
         errno = EBADF;
         return false;

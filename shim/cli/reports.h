@@ -60,6 +60,9 @@ char *report_format_words(char *into, size_t size);
  * gives its own up while the program runs. False: `why` holds one sentence. */
 bool reports_prepare(struct options *options, char *why, size_t size);
 
+/* Could a file of that name be written? Leaves nothing behind on disk. False with errno. */
+bool reports_file_can_be_written(const char *path);
+
 /* Is it the file of one of the reports? */
 bool reports_go_to(const struct options *options, const char *path);
 

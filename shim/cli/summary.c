@@ -68,6 +68,12 @@ static void put_needed(FILE *out, const struct ledger_header *header, const stru
     fputc('.', out);
 }
 
+/* Finished in the end, but not by the program. */
+static void put_left(FILE *out, uint64_t left) {
+    if (left)
+        fprintf(out, ", %" PRIu64 " left to a runtime's shutdown", left);
+}
+
 /* The sentence that a report opens with. */
 static void put_opening(FILE *out, const struct ledger_header *header, const struct findings *findings) {
     const struct ledger_counters *counters = &header->counters;
@@ -85,6 +91,7 @@ static void put_opening(FILE *out, const struct ledger_header *header, const str
     put_needed(out, header, findings);
     fprintf(out, " %" PRIu64 " %s", findings->unfinished,
             findings->fate == FATE_ALIVE ? "not finished yet" : "unfinished");
+    put_left(out, counters->left);
     if (counters->duplicates) {
         fputs(", ", out);
         count_of(out, counters->duplicates, "duplicate");
@@ -310,18 +317,21 @@ static void put_block(const struct block *block) {
 /* With several processes: one line over all. Peaks of different processes do not add up, so it has none. */
 static void put_total(FILE *out, const struct ledger *ledgers, const struct findings *findings,
                       size_t count) {
-    uint64_t opened = 0, servers = 0, duplicates = 0, unfinished = 0;
+    uint64_t opened = 0, servers = 0, duplicates = 0, unfinished = 0, left = 0;
     for (size_t i = 0; i < count; i++) {
         opened += ledgers[i].header.counters.handles_opened;
         servers += ledgers[i].header.counters.servers_opened;
         duplicates += ledgers[i].header.counters.duplicates;
         unfinished += findings[i].unfinished;
+        left += ledgers[i].header.counters.left;
     }
     fprintf(out, "pqone: %zu processes: ", count);
     count_of(out, opened, "handle");
     fputs(" opened on ", out);
     count_of(out, servers, "server connection");
-    fprintf(out, ", %" PRIu64 " unfinished, ", unfinished);
+    fprintf(out, ", %" PRIu64 " unfinished", unfinished);
+    put_left(out, left);
+    fputs(", ", out);
     count_of(out, duplicates, "duplicate");
     fputs(".\n", out);
 }

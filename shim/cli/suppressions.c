@@ -112,7 +112,7 @@ static const char *wrong_with(struct line *line) {
     bool known = gate_kinds(line->text, &line->kinds) && line->kinds != 0;
     *colon = ':';
     if (!known)
-        return "names no kind; there are leak, lost, held, left, duplicate, misuse and budget";
+        return "names no kind; there are leak, lost, held, unknown, left, duplicate, misuse and budget";
     if (line->pattern[strspn(line->pattern, "^*$")] == '\0')
         return "has no pattern";
     return NULL;
@@ -193,36 +193,4 @@ struct suppressions *suppressions_read(const char *path, char *why, size_t size)
         snprintf(why, size, "the suppressions %.512s cannot be read: %s", path, strerror(error));
     free(text);
     return read;
-}
-
-/* Where every program begins, and what has no name: a line for it would silence whatever leaks anywhere. */
-static bool is_everywhere(const char *function) {
-    static const char *const names[] = {"main", "main chunk"};
-    static const char *const beginnings[] = {"<", "{", "(eval", "block in <"};
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
-        if (strcmp(function, names[i]) == 0)
-            return true;
-    for (size_t i = 0; i < sizeof beginnings / sizeof *beginnings; i++)
-        if (strncmp(function, beginnings[i], strlen(beginnings[i])) == 0)
-            return true;
-    return strstr(function, "__ANON__") != NULL;
-}
-
-/* What names the finding best: the function of its first frame, else the file, else the module. */
-char *suppression_for(const struct finding *finding) {
-    static const char *const words[FINDING_KINDS] = {"leak",   "leak",      "leak", "misuse",
-                                                     "budget", "duplicate", "left", NULL};
-    const char *word = words[finding->kind];
-    const struct frame *frame = stack_first(&finding->opened);
-    if (!frame && finding->kind == FINDING_MISUSE)
-        frame = stack_first(&finding->place);
-    const char *name = finding->kind == FINDING_BUDGET ? finding->target : "";
-    if (frame && finding->kind != FINDING_BUDGET)
-        name = frame->function[0] && !(frame->file[0] && is_everywhere(frame->function)) ? frame->function
-               : frame->file[0]                                                          ? frame->file
-                                                                                         : frame->module;
-    char *text = NULL;
-    if (!word || !*name)
-        return NULL;
-    return asprintf(&text, "%s:^%s$", word, name) < 0 ? NULL : text;
 }

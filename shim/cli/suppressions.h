@@ -1,7 +1,8 @@
 /*
  * suppressions.h: findings that are not to fail a check, in LeakSanitizer's form.
  *
- * A line KIND:PATTERN suppresses findings of that kind (leak, lost, held, left, duplicate, misuse, budget)
+ * A line KIND:PATTERN suppresses findings of that kind (leak, lost, held, unknown, left, duplicate, misuse,
+ * budget)
  * where the pattern matches the function, the file or the module of any frame, script frames included; of a
  * budget, the target's name. * stands for anything, ^ and $ bind to the beginning and the end, and without
  * them it may match anywhere. Lines that begin with # and empty ones say nothing.
@@ -33,8 +34,5 @@ const char *suppressions_line(const struct suppressions *suppressions, size_t in
 
 /* Does the text match? As the pattern of a line. */
 bool suppression_matches(const char *pattern, const char *text);
-
-/* A line that suppresses the finding, to be freed; NULL: no memory, or nothing is known to name it by. */
-char *suppression_for(const struct finding *finding);
 
 #endif

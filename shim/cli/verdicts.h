@@ -55,6 +55,7 @@ struct finding {
     char *identity;            /* the same in another run: kind, misuse word, stack_identity() */
     char *opened_name, *place_name; /* of the two stacks: tells them from those of the other findings; NULL:
                                        as their first frames read */
+    uint64_t known, grown; /* what the baseline has of its identity, and how many more there are now */
 };
 
 /* A process that had not ended when the command had: what it still holds is not judged. */

@@ -112,11 +112,18 @@ bad() {
     check "$what: one line that says it" says err "$pattern"
     check "$what: no more than that line" is "$(wc -l <err)" 1
 }
-bad "an unknown option" 'no option --nope' run --nope -- true
+bad "an unknown option" 'no option --nope; see --help' run --nope -- true
+bad "a mistyped option" 'no option --lingr; did you mean --linger\?$' run --lingr -- true
+bad "a mistyped option of check" 'did you mean --suppressions\?$' check --supressions=x -- true
+bad "... which run does not have" 'no option --supressions; see' run --supressions=x -- true
 bad "a short option" 'no option -x' run -x -- true
-bad "a bad mode" 'MODE.*bogus|bogus.*MODE' run --mode bogus -- true
-bad "a bad number" 'MAX_CONNECTIONS' run --max-connections=-3 -- true
+bad "a bad mode" '^pqone: --mode "bogus" is not accepted' run --mode bogus -- true
+bad "a bad number" '^pqone: --max-connections "-3" is' run --max-connections=-3 -- true
+bad "a bad duration in a check" '^pqone: --leak-threshold "3x" is' check --leak-threshold 3x -- true
+bad "a bad number of an option of check" '^pqone: --budget x: accepted is' check --budget x -- true
 bad "an option without its value" 'log needs a value' run --log
+bad "an option whose value was forgotten before --" 'report needs a value' run --report -- true
+bad "a duplicate that is to fail in a check" 'on-duplicate fail is for pqone run' check --on-duplicate fail -- touch started
 bad "a value for a flag" 'quiet takes no value' run --quiet=yes -- true
 bad "an unknown report format" 'no such format' run --report bunting -- true
 bad "a report without a file name" 'empty' run --report json= -- true
@@ -134,6 +141,14 @@ run run --help; check "--help: 0" is $status 0
 check "... names every setting" is "$(grep -c '^    --.*(PQONE_' out)" "$(($(grep -c '^SETTING' "$tree/shim/settings.def") + 1))"
 check "... and that a report replaces the summary" says out 'in place of the summary'
 check "... and that a switch takes no separate word" says out '^    --disable\[=0\|1\] '
+run check --help
+check "check --help: has what check obeys" says out '^    --leak-threshold VALUE'
+check "... and nothing that only sharing obeys" not \
+    grep -Eq '^    --(max-connections|wait-timeout|safe-functions|linger|idle-timeout|max-lifetime|mode) ' out
+check "... says what a duplicate does there" says out 'on-duplicate VALUE    \(PQONE_ON_DUPLICATE, default ignore\)'
+check "... and that a switch may name a file" says out '^    --gen-suppressions\[=FILE\]'
+run check --allow-unused --linger 2s -- true
+check "... but it is accepted" is $status 0
 missing=
 for name in $(sed -n 's/^SETTING([a-z_]*, "\([A-Z_]*\)".*/\1/p' "$tree/shim/settings.def"); do
     option=$(tr A-Z_ a-z- <<<"$name")
@@ -394,6 +409,10 @@ mkfifo pipe.ledger; timeout 5 "$pqone" report pipe.ledger 2>err; check "a pipe i
 run report random.ledger "$ledger"; check "one bad file among good: 125" is $status 125
 check "... and the good one is printed" says out '3 handles opened'
 run run --report json=alone.json -- ./scribe ledger exit; check "a report in a file alone: no summary" silent err
+run run --report json=- -- sh -c 'echo before; ./scribe ledger exit'
+check "a report on - is on standard output, behind the program's own" is "$(head -n 2 out | xargs)" "before {"
+check "... and not on standard error" silent err
+run report --report json=- "$ledger"; check "... of report too" says out '"pqone_report": 1'
 run run --report text --report json=alone.json -- ./scribe ledger exit; check "... with text: both" says err '3 handles opened'
 
 # --- the place of the ledgers

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "cli/proposals.h"
 #include "cli/suppressions.h"
 
 static char why[1024];
@@ -119,6 +120,7 @@ Test(suppressions, kinds_are_kept_apart) {
     } cases[] = {{"leak", 1u << FINDING_LOST | 1u << FINDING_HELD | 1u << FINDING_UNKNOWN},
                  {"lost", 1u << FINDING_LOST},
                  {"held", 1u << FINDING_HELD | 1u << FINDING_UNKNOWN},
+                 {"unknown", 1u << FINDING_UNKNOWN},
                  {"left", 1u << FINDING_LEFT},
                  {"duplicate", 1u << FINDING_DUPLICATE},
                  {"misuse", 1u << FINDING_MISUSE}};
@@ -153,7 +155,7 @@ Test(suppressions, what_is_printed_for_a_finding_suppresses_it) {
             struct frame frame = {.function = (char *)functions[i], .file = "app/db.py", .module = ""};
             struct finding finding = {
                 .kind = kind, .count = 1, .opened = {&frame, 1, LEDGER_NATIVE}, .target = "app@db/shop"};
-            char *line = suppression_for(&finding);
+            char *line = proposal_for(&finding, NULL, 0);
             cr_assert(line);
             struct suppressions *read = parse(line);
             cr_assert(read, "%s: %s", line, why);
@@ -169,10 +171,55 @@ Test(suppressions, what_is_printed_for_a_finding_suppresses_it) {
         struct frame frame = {.function = (char *)everywhere[i], .file = "app/db.py", .module = ""};
         struct finding finding = {
             .kind = FINDING_LOST, .count = 1, .opened = {&frame, 1, LEDGER_NATIVE}, .target = ""};
-        char *line = suppression_for(&finding);
+        char *line = proposal_for(&finding, NULL, 0);
         cr_expect_str_eq(line, "leak:^app/db.py$", "%s", everywhere[i]);
         free(line);
     }
     struct finding nameless = {.kind = FINDING_LOST, .target = ""};
-    cr_expect_null(suppression_for(&nameless));
+    cr_expect_null(proposal_for(&nameless, NULL, 0));
+}
+
+/* A function that all of them pass through would silence all of them. */
+Test(suppressions, a_proposal_names_the_innermost_frame_that_no_other_finding_has) {
+    static struct frame ways[][3] = {
+        {{.function = "db_open", .file = "db.c", .module = "app"},
+         {.function = "find_user", .file = "user.c", .module = "app"},
+         {.function = "main", .file = "main.c", .module = "app"}},
+        {{.function = "db_open", .file = "db.c", .module = "app"},
+         {.function = "list_all", .file = "list.c", .module = "app"},
+         {.function = "main", .file = "main.c", .module = "app"}},
+        {{.function = "db_open", .file = "db.c", .module = "app"},
+         {.function = "find_user", .file = "user.c", .module = "app"},
+         {.function = "main", .file = "main.c", .module = "app"}},
+    };
+    ways[2][1].line = 7;
+    struct finding findings[3];
+    for (size_t i = 0; i < 3; i++)
+        findings[i] = (struct finding){.kind = FINDING_LOST,
+                                       .count = 2,
+                                       .fails = true,
+                                       .opened = {ways[i], 3, LEDGER_NATIVE},
+                                       .target = ""};
+    static const char *const expected[] = {"leak:^find_user$", "leak:^list_all$", "leak:^find_user$"};
+    for (size_t i = 0; i < 3; i++) {
+        char *line = proposal_for(&findings[i], findings, 3);
+        cr_expect_str_eq(line, expected[i]);
+        free(line);
+    }
+    char *alone = proposal_for(&findings[1], &findings[1], 1);
+    cr_expect_str_eq(alone, "leak:^db_open$");
+    free(alone);
+    struct verdicts verdicts = {.findings = findings, .count = 3};
+    char *text = NULL;
+    size_t size;
+    FILE *out = open_memstream(&text, &size);
+    cr_assert(proposals_put(out, &verdicts));
+    fclose(out);
+    cr_expect_str_eq(text, "# pqone: for --suppressions\n"
+                           "# 2 lost at db_open+0x0 (app) < find_user+0x0 (app) < main+0x0 (app)\n"
+                           "# 2 lost at db_open+0x0 (app) < user.c:7 (find_user) < main+0x0 (app)\n"
+                           "leak:^find_user$\n"
+                           "# 2 lost at db_open+0x0 (app) < list_all+0x0 (app) < main+0x0 (app)\n"
+                           "leak:^list_all$\n");
+    free(text);
 }

@@ -40,7 +40,7 @@ _pqone() {
     --on-duplicate) COMPREPLY=($(compgen -W 'log ignore fail abort' -- "$word")) ;;
     --log-format) COMPREPLY=($(compgen -W 'text json' -- "$word")) ;;
     --report) COMPREPLY=($(compgen -W "$reports" -- "$word")) ;;
-    --fail-on) COMPREPLY=($(compgen -W 'leak lost held left duplicate misuse budget none' -- "$word")) ;;
+    --fail-on) COMPREPLY=($(compgen -W 'leak lost held unknown left duplicate misuse budget none' -- "$word")) ;;
     --suppressions | --baseline | --write-baseline) COMPREPLY=($(compgen -f -- "$word")) ;;
     --log) COMPREPLY=($(compgen -W 'stderr syslog none' -- "$word") $(compgen -f -- "$word")) ;;
     --ledger-dir) COMPREPLY=($(compgen -d -- "$word")) ;;
