@@ -70,9 +70,9 @@ void help_run(void) {
         "    --quiet\n"
         "        no summary; together with --log none not one byte on any stream is pqone's\n"
         "    --report FORMAT[=FILE]    (PQONE_REPORT, default text)\n"
-        "        text, json, junit, sarif, github or html; without FILE on standard error, among log lines;\n"
-        "        FILE - is standard output. May be given several times. Any --report stands in place of\n"
-        "        the summary: --report text --report json=FILE gives both\n"
+        "        text, json, junit, sarif, github or html; without FILE on standard error, among log\n"
+        "        lines; FILE - is standard output. May be given several times.\n"
+        "        Any --report stands in place of the summary: --report text --report json=FILE gives both\n"
         "    --help, --version\n"
         "\n"
         "Settings, as options or in the environment:\n");
