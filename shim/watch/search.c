@@ -316,7 +316,7 @@ bool search_run(struct search *search, char *why, size_t size) {
     }
     while (good && maps_next(&search->work->maps, &mapping)) {
         if ((mapping.path[0] == '[' && mapping.path[1] == 'v') || is_ledger(&mapping) ||
-            (mapping.shared && !mapping.writable))
+            mapping_is_device(&mapping) || (mapping.shared && !mapping.writable))
             continue;
         uint64_t probe;
         saw_anything = saw_anything || (mapping.writable && search_read(search, mapping.begin, &probe, 8));

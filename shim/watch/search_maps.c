@@ -72,3 +72,13 @@ bool mapping_is_of(const struct mapping *mapping, const char *name) {
     return slash && strncmp(slash + 1, name, length) == 0 &&
            (slash[1 + length] == '\0' || strchr(".- ", slash[1 + length]));
 }
+
+bool mapping_is_device(const struct mapping *mapping) {
+    static const char *const plain[] = {"/dev/shm/", "/dev/zero", "/dev/hugepages/"};
+    if (strncmp(mapping->path, "/dev/", 5) != 0)
+        return false;
+    for (size_t i = 0; i < sizeof plain / sizeof *plain; i++)
+        if (strncmp(mapping->path, plain[i], strlen(plain[i])) == 0)
+            return false;
+    return true;
+}

@@ -29,4 +29,7 @@ void maps_close(struct maps *maps);
 /* Is the last part of its path `name`, or does it begin with `name` followed by a dot or hyphen? */
 bool mapping_is_of(const struct mapping *mapping, const char *name);
 
+/* Is it a device's own memory, where reading may do something? /dev/shm and /dev/zero are plain memory. */
+bool mapping_is_device(const struct mapping *mapping);
+
 #endif
