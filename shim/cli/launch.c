@@ -14,6 +14,7 @@
 #include "incarnation.h"
 #include "library.h"
 #include "say.h"
+#include "trimmer.h"
 
 /* Looks at a run whose processes keep ending. */
 enum { LOOKS = 20 };
@@ -107,8 +108,10 @@ int launch_run(struct launch *launch) {
     unsetenv("DEBUGINFOD_URLS");
     if (launch->relay && !log_relay_start(launch->relay) && !launch->silent)
         say("log lines are lost: no thread can be started to receive them");
+    struct trimmer *trimmer = launch->directory[0] ? trimmer_start(launch->directory) : NULL;
     child_wait(&launch->child);
     launch->child_end = incarnation_clock();
+    trimmer_stop(trimmer);
     log_relay_close(launch->relay);
     remove_witness(launch);
     child_signals_back();

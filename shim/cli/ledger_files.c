@@ -14,7 +14,7 @@
 #include "incarnation.h"
 #include "say.h"
 
-enum { KEEP_SECONDS = 24 * 60 * 60, KEEP_FILES = 64 };
+enum { KEEP_SECONDS = 24 * 60 * 60, KEEP_FILES = 64, PAGE = 4096, WORTH_IT = 64 * 1024 };
 
 /* A name in the directory, read as PID-START and an ending. */
 struct named_file {
@@ -23,6 +23,7 @@ struct named_file {
     uint64_t start;
     bool is_launchers; /* its socket or its witness; else it is a ledger */
     time_t changed;
+    uint64_t room; /* bytes on the disk */
 };
 
 static bool ends_with(const char *text, const char *ending) {
@@ -58,6 +59,7 @@ static struct named_file *list_files(const char *directory, size_t *count) {
             status.st_uid != geteuid() || !(S_ISREG(status.st_mode) || S_ISSOCK(status.st_mode)))
             continue;
         file.changed = status.st_mtime;
+        file.room = (uint64_t)status.st_blocks * 512;
         if (*count == capacity) {
             capacity = capacity ? capacity * 2 : 64;
             struct named_file *more = realloc(files, capacity * sizeof *files);
@@ -211,6 +213,61 @@ void ledger_files_prune(const char *directory) {
             kept++;
         else if (!launcher_waits(path))
             unlink(path);
+    }
+    free(files);
+}
+
+/* The whole pages behind the last row that was used. False: the table lies outside the file. */
+static bool unused_pages(const struct ledger_table *table, uint64_t file_size, uint64_t *begin,
+                         uint64_t *end) {
+    uint32_t used = table->used < table->capacity ? table->used : table->capacity;
+    *begin = ((uint64_t)table->offset + (uint64_t)used * table->row_size + PAGE - 1) / PAGE * PAGE;
+    *end = ((uint64_t)table->offset + (uint64_t)table->capacity * table->row_size) / PAGE * PAGE;
+    return *end <= file_size;
+}
+
+/* Nobody writes to it any more, so that a hole can never be a store without a block to go to. */
+static void trim(const char *path, uint64_t room) {
+    struct ledger_header header;
+    struct stat status;
+    memset(&header, 0, sizeof header);
+    int file = open(path, O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+    if (file < 0)
+        return;
+    if (pread(file, &header, sizeof header, 0) == (ssize_t)sizeof header && fstat(file, &status) == 0 &&
+        memcmp(header.magic, LEDGER_MAGIC, sizeof header.magic) == 0 && header.version == LEDGER_VERSION &&
+        header.header_size >= sizeof header) {
+        const struct ledger_table *tables[] = {&header.modules, &header.sites,   &header.targets,
+                                               &header.handles, &header.servers, &header.misuses,
+                                               &header.texts,   &header.spans};
+        enum { TABLES = sizeof tables / sizeof *tables };
+        uint64_t begin[TABLES], end[TABLES], unused = 0;
+        bool good = true;
+        for (size_t i = 0; i < TABLES && good; i++) {
+            good = unused_pages(tables[i], (uint64_t)status.st_size, &begin[i], &end[i]);
+            unused += good && end[i] > begin[i] ? end[i] - begin[i] : 0;
+        }
+        /* A file that was trimmed already has no more room than what is used. */
+        good =
+            good && unused <= (uint64_t)status.st_size && room > (uint64_t)status.st_size - unused + WORTH_IT;
+        for (size_t i = 0; i < TABLES && good; i++)
+            if (end[i] > begin[i])
+                fallocate(file, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)begin[i],
+                          (off_t)(end[i] - begin[i]));
+    }
+    close(file);
+}
+
+void ledger_files_trim(const char *directory) {
+    size_t count;
+    struct named_file *files = list_files(directory, &count);
+    for (size_t i = 0; i < count; i++) {
+        char path[4096];
+        if (files[i].is_launchers || files[i].room <= WORTH_IT ||
+            incarnation_is_alive(files[i].pid, files[i].start))
+            continue;
+        snprintf(path, sizeof path, "%s/%s", directory, files[i].name);
+        trim(path, files[i].room);
     }
     free(files);
 }

@@ -29,6 +29,9 @@ bool ledger_files_add(struct ledger_list *list, struct ledger *ledger);
  * dead launchers. Never a living process's, nor one that a living launcher has yet to read. */
 void ledger_files_prune(const char *directory);
 
+/* Makes holes of the unused rows in ledgers of dead processes; what is read of them stays the same. */
+void ledger_files_trim(const char *directory);
+
 void ledger_files_release(struct ledger_list *list);
 
 #endif
