@@ -134,13 +134,23 @@ static struct witness_row *note_static(int directory, const char *path, int flag
     return row;
 }
 
+/* ctypes looks for a library by it, in every process of a test suite. It does not use libpq, and must not
+ * take the rows of those who may. */
+static bool is_of_the_loader(const char *path) {
+    static const char name[] = "/sbin/ldconfig";
+    size_t length = strlen(path);
+    return length >= sizeof name - 1 && strcmp(path + length - (sizeof name - 1), name) == 0;
+}
+
 struct witness_row *escape_look(int directory, const char *path, char *const environment[], int flags) {
     struct witness_row *row = NULL;
     if (!witness_page() || !path)
         return NULL;
     int error = errno;
     const char *name = *path ? path : "a program by its descriptor";
-    if (!takes_us_along(environment))
+    if (!takes_us_along(environment) && is_of_the_loader(name))
+        row = witness_note_once(WITNESS_ESCAPED, name);
+    else if (!takes_us_along(environment))
         row = witness_note(is_of_another_run(environment) ? WITNESS_OTHER_RUN : WITNESS_ESCAPED, name);
     else if (is_privileged(directory, path, flags))
         row = witness_note(WITNESS_PRIVILEGED, name);
