@@ -189,8 +189,8 @@ static unsigned slips_between(const char *word, size_t length, const char *name)
 static void consider(const char *word, size_t length, const char *name, unsigned *best, char *into,
                      size_t size) {
     unsigned slips = slips_between(word, length, name);
-    /* Of a short word, two letters are half of it. */
-    if (slips >= *best || slips * 3 > length)
+    /* Of a word of four letters, two are half of it. */
+    if (slips >= *best || slips * 3 > length + 1)
         return;
     *best = slips;
     snprintf(into, size, "%s", name);

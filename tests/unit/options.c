@@ -170,3 +170,50 @@ Test(options, a_password_is_refused_and_not_repeated) {
     cr_expect_not(RUN("--via", "host=pooler password=hunter2", "true"));
     cr_expect_not(strstr(why, "hunter2"));
 }
+
+Test(options, a_dash_is_standard_output_and_two_dashes_are_no_value) {
+    cr_assert(RUN("--report", "json=-", "true"));
+    cr_expect_str_eq(options.reports[0].file, "/dev/stdout");
+    cr_expect_not(RUN("--log", "--", "true"));
+    cr_expect_str_eq(why, "--log needs a value");
+}
+
+Test(options, a_mistyped_name_is_guessed_and_a_foreign_one_is_not) {
+    static const struct {
+        char *option;
+        const char *guess;
+    } cases[] = {{"--lingr", "--linger?"}, {"--max-connection=3", "--max-connections?"},
+                 {"--qiuet", "--quiet?"},  {"--logg", "--log?"},
+                 {"--nope", "see --help"}, {"--x", "see --help"}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        cr_expect_not(RUN(cases[i].option, "true"));
+        cr_expect(strstr(why, cases[i].guess), "%s: %s", cases[i].option, why);
+    }
+}
+
+Test(options, check_leaves_duplicates_to_its_report_unless_told) {
+    unsetenv("PQONE_ON_DUPLICATE");
+    cr_assert(CHECK("true"));
+    cr_expect_str_eq(getenv("PQONE_ON_DUPLICATE"), "ignore");
+    static const char *const kept[] = {"log", "abort", "ignore"};
+    for (size_t i = 0; i < sizeof kept / sizeof *kept; i++) {
+        setenv("PQONE_ON_DUPLICATE", kept[i], 1);
+        cr_assert(CHECK("true"));
+        cr_expect_str_eq(getenv("PQONE_ON_DUPLICATE"), kept[i]);
+    }
+    setenv("PQONE_ON_DUPLICATE", "fail", 1);
+    cr_assert(CHECK("true"));
+    cr_expect_str_eq(getenv("PQONE_ON_DUPLICATE"), "ignore");
+    cr_assert(CHECK("--on-duplicate=log", "true"));
+    cr_expect_str_eq(getenv("PQONE_ON_DUPLICATE"), "log");
+    cr_expect_not(CHECK("--on-duplicate=fail", "true"));
+}
+
+Test(options, suppressions_are_proposed_on_standard_error_or_into_a_file) {
+    cr_assert(CHECK("true"));
+    cr_expect_null(options.check.gen_suppressions);
+    cr_assert(CHECK("--gen-suppressions", "true"));
+    cr_expect_str_eq(options.check.gen_suppressions, "");
+    cr_assert(CHECK("--gen-suppressions=list", "true"));
+    cr_expect_str_eq(options.check.gen_suppressions, "list");
+}

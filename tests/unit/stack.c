@@ -267,3 +267,24 @@ Test(stack, damaged_programs_are_no_trap, .timeout = 60) {
     close(file);
     unlink(path);
 }
+
+Test(stack, a_librarys_file_names_its_package) {
+    static const struct {
+        const char *path, *package;
+    } cases[] = {
+        {"/usr/lib/python3/dist-packages/_pytest/main.py", "pytest"},
+        {"/srv/venv/lib/python3.11/site-packages/sqlalchemy/pool/base.py", "sqlalchemy"},
+        {"/usr/lib/python3/dist-packages/six.py", "six"},
+        {"/var/lib/gems/3.1.0/gems/rspec-core-3.12.0/lib/rspec/core.rb", "rspec-core"},
+        {"/srv/node_modules/a/node_modules/@scope/b/index.js", "@scope/b"},
+        {"/usr/lib/python3.11/threading.py", NULL},
+        {"app/db.py", NULL},
+        {"/srv/site-packages/", NULL},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char name[64] = "";
+        bool found = noise_package_of(cases[i].path, name, sizeof name);
+        cr_expect_eq(found, cases[i].package != NULL, "%s", cases[i].path);
+        cr_expect_str_eq(name, cases[i].package ? cases[i].package : "", "%s", cases[i].path);
+    }
+}

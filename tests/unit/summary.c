@@ -81,6 +81,14 @@ Test(summary, singular_is_singular) {
          "1 duplicate at 1 call site.\n");
 }
 
+Test(summary, what_a_shutdown_finished_is_no_silent_zero) {
+    sample_target(header, "a@b:1/c")->busy_peak = 1;
+    header->counters.handles_opened = 6;
+    header->counters.left = 6;
+    render(false, 1);
+    says(" 0 unfinished, 6 left to a runtime's shutdown, no duplicates.\n");
+}
+
 Test(summary, needed_connections_are_summed_over_targets_and_never_zero_when_connected) {
     sample_target(header, "a")->busy_peak = 2;
     sample_target(header, "b")->busy_peak = 3;

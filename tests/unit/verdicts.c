@@ -332,10 +332,13 @@ Test(verdicts, a_baseline_forgives_as_many_as_it_has) {
     gather(1);
     cr_expect_eq(verdicts.failing, 0);
     cr_expect(the_only(FINDING_LOST)->is_known);
+    uint64_t known = the_only(FINDING_LOST)->count;
+    cr_expect_eq(the_only(FINDING_LOST)->grown, 0);
     unfinished(0, LEDGER_LOST);
     gather(1);
     cr_expect_eq(verdicts.failing, 1);
     cr_expect_not(the_only(FINDING_LOST)->is_known);
+    cr_expect(the_only(FINDING_LOST)->known == known && the_only(FINDING_LOST)->grown == 1);
     baseline_free(gate.baseline);
     unlink(path);
 }
@@ -373,6 +376,7 @@ Test(verdicts, fail_on_reads_its_words) {
         {"none", 0},
         {"leak", 1u << FINDING_LOST | 1u << FINDING_HELD | 1u << FINDING_UNKNOWN},
         {"lost", 1u << FINDING_LOST},
+        {"unknown", 1u << FINDING_UNKNOWN},
         {"held,left", 1u << FINDING_HELD | 1u << FINDING_UNKNOWN | 1u << FINDING_LEFT},
         {"duplicate,misuse,budget", 1u << FINDING_DUPLICATE | 1u << FINDING_MISUSE | 1u << FINDING_BUDGET}};
     static const char *const bad[] = {"",          "leek",       "leak,",
