@@ -24,8 +24,8 @@ cli := $(call objects,shim/cli/*.c)
 unit := $(call objects,tests/unit/*.c)
 programs := $(patsubst tests/programs/%.c,$(B)/programs/%,$(wildcard tests/programs/*.c))
 plain := $(addprefix $(B)/programs/plain/,never escapes forget ends stay static waits whole leaks_in_cpp)
-fakes := $(patsubst tests/fake/%.c,$(B)/fake/%,$(wildcard tests/fake/call*.c)) $(B)/fake/storm $(B)/fake/libpq.so.5 \
-	$(B)/fake/future/libpq.so.5
+fakes := $(patsubst tests/fake/%.c,$(B)/fake/%,$(wildcard tests/fake/call*.c)) $(B)/fake/storm $(B)/fake/wrapper \
+	$(B)/fake/libpq.so.5 $(B)/fake/future/libpq.so.5
 samples := $(B)/formats/sample
 demo := $(addprefix $(B)/demo/,host pages sampler)
 scripts := $(addprefix $(B)/scripts/,probe.so stubborn.so embed)

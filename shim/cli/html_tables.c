@@ -131,15 +131,16 @@ static void put_finding(const struct html_tables *tables, const struct finding *
         fputs("</span>", out);
     }
     if (finding->place.count) {
-        fputs("<br>", out);
+        fputs("<div class=\"at\">", out);
         html_textf(out, "%s ", finding->function[0] ? finding->function : "by");
         fputs(finding->function[0] ? "at " : "", out);
         put_stack(out, finding_place(finding, place, sizeof place), &finding->place);
+        fputs("</div>", out);
     }
     if (finding->advice && finding->advice[0]) {
-        fputs("<br><span class=\"soft\">", out);
+        fputs("<div class=\"soft\">", out);
         html_text(out, finding->advice);
-        fputs("</span>", out);
+        fputs("</div>", out);
     }
     fputs("</td>", out);
     fputs("<td class=\"place\">", out);

@@ -56,6 +56,7 @@ static struct connection *fresh(struct connection *table) {
         if (!table[i].alive) {
             memset(&table[i], 0, sizeof table[i]);
             table[i].alive = true;
+            table[i].descriptor = table[i].peer = -1; /* not the program's standard input */
             return &table[i];
         }
     abort();
@@ -95,7 +96,6 @@ static struct connection *connected(struct connection *conn) {
                                                                                          : hosts   ? hosts
                                                                                                    : 1));
     conn->status = unequal || strcmp(conn->values[2], "refused") == 0 ? BAD : OK;
-    conn->descriptor = conn->peer = -1;
     if (conn->status == OK && socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) == 0) {
         conn->descriptor = ends[0];
         conn->peer = ends[1];

@@ -171,7 +171,10 @@ static size_t live(uint64_t number, uint32_t busy, uint64_t many, struct edge *a
     if (to > end)
         to = end - 1000;
     struct ledger_span *life = add_span(LEDGER_SPAN_ALIVE, number, site, from, leaks ? 0 : to);
-    life->state = LEDGER_HANDLE_OPEN;
+    bool left = !leaks && number % 11 == 3;
+    life->state = left ? LEDGER_HANDLE_LEFT : LEDGER_HANDLE_OPEN;
+    rows[site].left += left;
+    header->counters.left += left;
     life->periods = busy;
     rows[site].opened++;
     rows[site].finished += !leaks;

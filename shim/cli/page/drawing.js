@@ -16,9 +16,15 @@ const text = (string, px, py, colour, align = 'left', font = '11.5px system-ui, 
     pen.fillStyle = colour.css;
     pen.fillText(string, px, py);
 };
-// The end of a place says more than its beginning.
+// The end of a place says more than its beginning, and a name in the middle of which something is missing says
+// little: first the frames that it shares with others go, then directories.
 const shortened = (string, space) => {
-    if (pen.measureText(string).width <= space) return string;
+    const fits = one => pen.measureText(one).width <= space;
+    if (fits(string)) return string;
+    const frames = string.split(' < '), last = frames[frames.length - 1];
+    const forms = frames.slice(1).map((_, i) => `… < ${frames.slice(i + 1).join(' < ')}`);
+    const whole = [...forms, last, last.replace(/^[^ ]*\//, '')].find(fits);
+    if (whole) return whole;
     let low = 0, high = string.length;
     while (low < high) {
         const middle = (low + high + 1) >> 1;
@@ -195,11 +201,20 @@ const drawLabels = list => {
     stage.dataset.apart = String(taken.sort((a, b) => a - b).reduce((least, y, i) => (i ? Math.min(least, y - taken[i - 1]) : least), Infinity));
 };
 
+const labelFont = '11.5px ui-monospace, "DejaVu Sans Mono", monospace';
 const label = (handle, y) => {
-    const font = '11.5px ui-monospace, "DejaVu Sans Mono", monospace';
-    pen.font = font;
+    pen.font = labelFont;
     const colour = capInk(handle.outcome) ?? (handle === hovered || handle === chosen ? inks.ink : inks.soft);
-    text(shortened(data.sites[handle.site]?.name ?? 'an unknown place', gutter - 26), gutter - 12, y, colour, 'right', font);
+    text(shortened(data.sites[handle.site]?.name ?? 'an unknown place', gutter - 26), gutter - 12, y, colour, 'right', labelFont);
+};
+
+// As wide as the longest label, within reason.
+const gutterFor = handles => {
+    pen.font = labelFont;
+    const names = new Set(handles.map(handle => data.sites[handle.site]?.name ?? 'an unknown place'));
+    const most = Math.min(420, width * .28);
+    const wide = Math.max(...[...names].map(name => pen.measureText(shortened(name, most - 26)).width));
+    return Math.min(Math.max(wide + 26, 160), most);
 };
 
 const eachRow = visit => {

@@ -81,7 +81,7 @@ const resize = () => {
     rows.fit = fit(space);
     rows.height = rows.fit;
     rows.top = 0;
-    gutter = !packed && width > 700 && shown.length ? Math.min(250, width * .22) : 10;
+    gutter = !packed && width > 700 && shown.length ? gutterFor(shown) : 10;
     height = Math.round(top() + Math.max(40, Math.min(space, tall())) + 8);
     scale = Math.max(1, devicePixelRatio || 1);
     canvas.width = Math.round(width * scale);
@@ -147,7 +147,7 @@ const inLane = (lane, time, slack) => {
 
 // Where several rows share a pixel, one that leaked is what the reader is after.
 const handleAt = (px, py) => {
-    if (py < top() || px < gutter - 250) return null;
+    if (py < top() || px < 0) return null;
     const time = px < gutter ? NaN : timeAt(px), slack = 3 / (width - gutter - CAP) * (view.end - view.begin);
     let y = py - top() + rows.top, found = null;
     for (const group of groups) {
