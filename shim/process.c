@@ -217,6 +217,8 @@ static void say_goodbye(struct set *set, void *context) {
         bool free = !(lease & 1) && atomic_compare_exchange_strong(&server->lease, &lease, LEASE_ENGINE);
         if (free || server->state == SERVER_CLEANING) {
             server_claim(server); /* no child can be heir to what nobody holds */
+            server->state =
+                SERVER_OPEN; /* leased by the engine for good: no thread takes it after its cleaning */
             server_say_goodbye(server);
         }
     }
