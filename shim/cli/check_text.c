@@ -154,8 +154,8 @@ static void put_details(struct page *page, const struct finding *finding) {
         fprintf(out, "      %swhat to do:%s %s\n", page->dim, page->plain, finding->advice);
 }
 
-/* "3 lost handles: never finished, and nothing in memory points at them any more" */
-static void put_heading(const struct page *page, const struct finding *finding) {
+/* "3 lost handles", without the number. */
+static const char *noun_of(const struct finding *finding) {
     static const struct {
         const char *one, *many;
     } nouns[FINDING_KINDS] = {
@@ -168,10 +168,14 @@ static void put_heading(const struct page *page, const struct finding *finding) 
         [FINDING_LEFT] = {"handle left to a runtime", "handles left to a runtime"},
         [FINDING_HANDED] = {"handle handed over", "handles handed over"},
     };
+    return finding->count == 1 ? nouns[finding->kind].one : nouns[finding->kind].many;
+}
+
+/* "3 lost handles: never finished, and nothing in memory points at them any more" */
+static void put_heading(const struct page *page, const struct finding *finding) {
     FILE *out = page->out;
-    const char *noun = finding->count == 1 ? nouns[finding->kind].one : nouns[finding->kind].many;
-    fprintf(out, "    %s%" PRIu64 " %s%s", finding->fails ? page->red : page->yellow, finding->count, noun,
-            page->plain);
+    fprintf(out, "    %s%" PRIu64 " %s%s", finding->fails ? page->red : page->yellow, finding->count,
+            noun_of(finding), page->plain);
     if (finding->misuse)
         fprintf(out, " (%s)", finding->misuse->word);
     /* The sentences speak of one handle. */
@@ -211,10 +215,10 @@ static void put_finding(struct page *page, const struct finding *finding) {
 static void put_line(const struct page *page, const struct finding *finding) {
     char text[1024];
     fprintf(page->out, "    %s: %" PRIu64, finding->is_known ? "known" : "note", finding->count);
-    if (finding->kind == FINDING_MISUSE || finding->kind == FINDING_DUPLICATE)
+    if (finding->kind == FINDING_MISUSE)
         fprintf(page->out, " × %s", finding->says);
     else
-        fprintf(page->out, " %s", finding_word(finding->kind));
+        fprintf(page->out, " %s", noun_of(finding));
     if (finding->kind == FINDING_BUDGET)
         fprintf(page->out, " for %s\n", finding->target);
     else

@@ -24,9 +24,20 @@ static bool is_everywhere(const char *function) {
     return strstr(function, "__ANON__") != NULL;
 }
 
+/* A misuse has two stacks, and either may tell it from the others. */
+typedef const struct stack *stack_of_finding(const struct finding *);
+
+static const struct stack *opened_of(const struct finding *finding) {
+    return &finding->opened;
+}
+
+static const struct stack *place_of(const struct finding *finding) {
+    return &finding->place;
+}
+
 /* The stack by which a finding is known. */
-static const struct stack *stack_of(const struct finding *finding) {
-    return finding->opened.count || finding->kind != FINDING_MISUSE ? &finding->opened : &finding->place;
+static stack_of_finding *main_stack(const struct finding *finding) {
+    return finding->opened.count || finding->kind != FINDING_MISUSE ? opened_of : place_of;
 }
 
 static bool calls(const struct stack *stack, const char *function) {
@@ -46,10 +57,10 @@ static bool is_same_way(const struct stack *one, const struct stack *other) {
     return true;
 }
 
-static bool is_in_another(const char *function, const struct stack *own, const struct finding *others,
-                          size_t count) {
+static bool is_in_another(const char *function, const struct stack *own, stack_of_finding *of,
+                          const struct finding *others, size_t count) {
     for (size_t i = 0; i < count; i++) {
-        const struct stack *other = stack_of(&others[i]);
+        const struct stack *other = of(&others[i]);
         if (calls(other, function) && !is_same_way(own, other))
             return true;
     }
@@ -58,15 +69,16 @@ static bool is_in_another(const char *function, const struct stack *own, const s
 
 /* A program's own wrapper around PQconnectdb is in every finding, and a line for it would silence them all,
  * those to come too. NULL: no frame tells this finding from the others. */
-static const struct frame *frame_of_its_own(const struct stack *stack, const struct finding *others,
-                                            size_t count) {
+static const struct frame *frame_of_its_own(const struct finding *finding, stack_of_finding *of,
+                                            const struct finding *others, size_t count) {
+    const struct stack *stack = of(finding);
     const struct frame *first = stack_first(stack);
     for (size_t i = first ? (size_t)(first - stack->frames) : stack->count; i < stack->count; i++) {
         const struct frame *frame = &stack->frames[i];
         if (frame->noise || !frame->function[0] || (frame->file[0] && is_everywhere(frame->function)) ||
             frame->script != first->script || (frame->script && noise_is_library(frame->file)))
             continue;
-        if (!is_in_another(frame->function, stack, others, count))
+        if (!is_in_another(frame->function, stack, of, others, count))
             return frame;
     }
     return NULL;
@@ -83,10 +95,13 @@ char *proposal_for(const struct finding *finding, const struct finding *others, 
     static const char *const words[FINDING_KINDS] = {"leak",   "leak",      "leak", "misuse",
                                                      "budget", "duplicate", "left", NULL};
     const char *word = words[finding->kind], *name = "";
-    const struct stack *stack = stack_of(finding);
-    const struct frame *frame = frame_of_its_own(stack, others, count);
+    const struct frame *frame = NULL;
+    if (finding->kind == FINDING_MISUSE)
+        frame = frame_of_its_own(finding, place_of, others, count);
     if (!frame)
-        frame = stack_first(stack);
+        frame = frame_of_its_own(finding, opened_of, others, count);
+    if (!frame)
+        frame = stack_first(main_stack(finding)(finding));
     if (finding->kind == FINDING_BUDGET)
         name = finding->target;
     else if (frame)
@@ -97,15 +112,9 @@ char *proposal_for(const struct finding *finding, const struct finding *others, 
     return asprintf(&text, "%s:^%s$", word, name) < 0 ? NULL : text;
 }
 
-/* "# 1 lost at leak.c:6 (db_open) < leak.c:20 (find_user)" */
-static void put_comment(FILE *out, const struct finding *finding) {
-    const struct stack *stack = stack_of(finding);
+static void put_way(FILE *out, const char *between, const struct stack *stack) {
     const struct frame *first = stack_first(stack);
-    const char *between = " at ";
     size_t told = 0;
-    fprintf(out, "# %" PRIu64 " %s", finding->count, finding_word(finding->kind));
-    if (finding->kind == FINDING_BUDGET)
-        fprintf(out, " of %s", finding->target);
     for (size_t i = first ? (size_t)(first - stack->frames) : stack->count; i < stack->count; i++) {
         const struct frame *frame = &stack->frames[i];
         char text[1024];
@@ -118,6 +127,16 @@ static void put_comment(FILE *out, const struct finding *finding) {
         fprintf(out, "%s%s", between, say_printable(frame_text(frame, text, sizeof text)));
         between = " < ";
     }
+}
+
+/* "# 1 lost at leak.c:6 (db_open) < leak.c:20 (find_user)" */
+static void put_comment(FILE *out, const struct finding *finding) {
+    fprintf(out, "# %" PRIu64 " %s", finding->count, finding_word(finding->kind));
+    if (finding->kind == FINDING_BUDGET)
+        fprintf(out, " of %s", finding->target);
+    if (finding->kind == FINDING_MISUSE)
+        put_way(out, " at ", &finding->place);
+    put_way(out, finding->kind == FINDING_MISUSE ? " of what was opened at " : " at ", &finding->opened);
     fputc('\n', out);
 }
 

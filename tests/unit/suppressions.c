@@ -223,3 +223,27 @@ Test(suppressions, a_proposal_names_the_innermost_frame_that_no_other_finding_ha
                            "leak:^list_all$\n");
     free(text);
 }
+
+/* Where it happened tells misuses apart that concern handles of one wrapper. */
+Test(suppressions, a_proposal_for_a_misuse_names_where_it_happened) {
+    static struct frame opened = {.function = "db_open", .file = "db.c", .module = "app"};
+    static struct frame places[] = {{.function = "close_all", .file = "a.c", .module = "app"},
+                                    {.function = "leave", .file = "b.c", .module = "app"}};
+    struct finding findings[2];
+    for (size_t i = 0; i < 2; i++)
+        findings[i] = (struct finding){.kind = FINDING_MISUSE,
+                                       .count = 1,
+                                       .opened = {&opened, 1, LEDGER_NATIVE},
+                                       .place = {&places[i], 1, LEDGER_NATIVE},
+                                       .target = ""};
+    static const char *const expected[] = {"misuse:^close_all$", "misuse:^leave$"};
+    for (size_t i = 0; i < 2; i++) {
+        char *line = proposal_for(&findings[i], findings, 2);
+        cr_expect_str_eq(line, expected[i]);
+        struct suppressions *read = parse(line);
+        cr_expect(suppressions_match(read, &findings[i]));
+        cr_expect_not(suppressions_match(read, &findings[1 - i]));
+        suppressions_free(read);
+        free(line);
+    }
+}
