@@ -177,6 +177,57 @@ check "the manual page and the completions know every setting, and every option 
 check "... all of those" is "$(wc -w <<<"$checked")" "$(grep -c '^CHECK_OPTION(' "$tree/shim/cli/check_options.def")"
 check "... of which there are some" [ "${option-}" ]
 
+# complete_in_bash WORDS...: what bash offers for the last of them, with = a word of its own, as readline has it.
+complete_in_bash() {
+    bash -c '. "$0"; COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1))
+        _pqone pqone "${COMP_WORDS[COMP_CWORD]}" "${COMP_WORDS[COMP_CWORD - 1]}"; echo "${COMPREPLY[*]}"' \
+        "$tree/shim/cli/completions/pqone.bash" "$@"
+}
+check "bash completes formats" is "$(complete_in_bash pqone check --report '')" 'text json junit sarif github html'
+check "... their files" is "$(complete_in_bash pqone report --report json = "$tree/Makef")" "$tree/Makefile"
+check "... words of --fail-on" is "$(complete_in_bash pqone check --fail-on = le)" 'leak left'
+check "... behind a comma too" is "$(complete_in_bash pqone check --fail-on leak,mi)" leak,misuse
+check "... options behind an option with its value" is "$(complete_in_bash pqone check --fail-on = leak --bud)" --budget
+check "... of run no option of check" is "$(complete_in_bash pqone run --bud)" ''
+if command -v fish >/dev/null; then
+    complete_in_fish() { fish --no-config -c "source $tree/shim/cli/completions/pqone.fish; complete -C '$1' | string split -f1 \t" | xargs; }
+    check "fish completes formats" is "$(complete_in_fish 'pqone check --report ')" 'github html json junit sarif text'
+    check "... words of --fail-on" is "$(complete_in_fish 'pqone check --fail-on le')" 'leak left'
+    check "... behind a comma too" is "$(complete_in_fish 'pqone check --fail-on leak,mi')" leak,misuse
+else
+    echo "# skipped 3: there is no fish, whose completion these are of"
+fi
+if command -v zsh >/dev/null; then
+    # Completion needs a terminal, which zpty gives it.
+    complete_in_zsh() {
+        HOME=$scratch timeout 60 zsh -f -c 'zmodload zsh/zpty; zpty z zsh -f -i; fpath_=$1 text= line=
+            until_() { local i; for ((i = 0; i < 200; i++)); do while zpty -rt z line; do text+=$line; done
+                [[ $text == *$~1* ]] && return; sleep 0.05; done; }
+            zpty -w z "PS1=; fpath=($fpath_ \$fpath); autoload -Uz compinit; compinit -u -D; setopt no_list_beep; echo BE\"\"GUN"
+            until_ BEGUN; text=
+            zpty -w -n z "$2"$'"'\t'"'; until_ "$3"; print -r -- "$text"' zsh "$tree/shim/cli/completions" "$1" "$2" >zsh.out 2>&1
+        grep -qF -- "$2" zsh.out || { cat -v zsh.out; return 1; }
+    }
+    check "zsh completes formats" complete_in_zsh 'pqone check --report=sa' '--report=sarif'
+    check "... words of --fail-on, behind a comma too" complete_in_zsh 'pqone check --fail-on=leak,mi' 'leak,misuse'
+else
+    echo "# skipped 2: there is no zsh, whose completion these are of"
+fi
+if command -v man >/dev/null; then
+    MANWIDTH=100 man --warnings -E UTF-8 -l "$tree/shim/cli/pqone.1" 2>manual.err | cat >manual
+    check "the manual page is set without a warning" silent manual.err
+    check "... and whole" says manual '^SEE ALSO'
+    check "... without a request in its text" not says manual '(^| )\.[A-Z]{1,2} '
+    misuses=$(sed -n 's/^MISUSE([A-Z_]*, "\([a-z-]*\)".*/\1/p' "$tree/shim/watch/misuse.def")
+    for word in $misuses; do
+        tr -d '\\' <"$tree/shim/cli/pqone.1" | grep -q -- "$word" || unsaid="${unsaid-} $word"
+    done
+    check "... with every misuse" is "${unsaid-}" ''
+    check "... of which there are some" [ "$(wc -w <<<"$misuses")" -gt 5 ]
+else
+    echo "# skipped 5: there is no man, which would read the manual page"
+fi
+
 # --- what the shim cannot enter
 run run -- ./static; check "a static program runs" is $status 4
 check "... with a warning" says err 'static.* is statically linked'

@@ -18,7 +18,8 @@ _pqone() {
             -- | [!-=]*)
                 [ "${COMP_WORDS[index]}" = -- ] && index=$((index + 1))
                 case ${COMP_WORDS[index - 1]} in
-                = | --quiet | --disable | --trace | --gen-suppressions | --allow-unused | --help | --version | run | check | --) ;;
+                =) continue ;; # what an option is set to
+                --quiet | --disable | --trace | --gen-suppressions | --allow-unused | --help | --version | run | check | --) ;;
                 --*) continue ;;
                 esac
                 if declare -F _command_offset >/dev/null; then
@@ -40,7 +41,12 @@ _pqone() {
     --on-duplicate) COMPREPLY=($(compgen -W 'log ignore fail abort' -- "$word")) ;;
     --log-format) COMPREPLY=($(compgen -W 'text json' -- "$word")) ;;
     --report) COMPREPLY=($(compgen -W "$reports" -- "$word")) ;;
-    --fail-on) COMPREPLY=($(compgen -W 'leak lost held unknown left duplicate misuse budget none' -- "$word")) ;;
+    --fail-on) # words with commas between them
+        COMPREPLY=($(compgen -P "${word%"${word##*,}"}" -W 'leak lost held unknown left duplicate misuse budget none' -- "${word##*,}"))
+        ;;
+    text | json | junit | sarif | github | html) # --report FORMAT=FILE
+        COMPREPLY=($(compgen -f -- "$word"))
+        ;;
     --suppressions | --baseline | --write-baseline) COMPREPLY=($(compgen -f -- "$word")) ;;
     --log) COMPREPLY=($(compgen -W 'stderr syslog none' -- "$word") $(compgen -f -- "$word")) ;;
     --ledger-dir) COMPREPLY=($(compgen -d -- "$word")) ;;

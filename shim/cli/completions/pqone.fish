@@ -24,7 +24,7 @@ complete -c pqone -n $run -l log-format -x -a 'text json'
 complete -c pqone -n $run -l ledger-dir -r -d 'where ledgers go'
 complete -c pqone -n $run -l disable -d 'switch the shim off'
 set -l check '__fish_seen_subcommand_from check'
-complete -c pqone -n $check -l fail-on -x -a 'leak lost held unknown left duplicate misuse budget none'
+complete -c pqone -n $check -l fail-on -x -a "(__fish_complete_list , 'string split \" \" -- \"leak lost held unknown left duplicate misuse budget none\"')"
 complete -c pqone -n $check -l budget -x -d 'handles alive at once per target'
 complete -c pqone -n $check -l exit-code -x -d 'status when a finding fails'
 complete -c pqone -n $check -l suppressions -r -d 'findings that are not to fail'
