@@ -37,22 +37,30 @@ static int refuse(const char *why) {
     return EXIT_PQONE;
 }
 
+static bool is_one(const char *name, const char *other) {
+    return other && strcmp(name, other) == 0;
+}
+
 /* The launcher gives its standard output up while the program runs, so there a copy is kept. */
 static bool prepare_proposals(struct check *check, char *why, size_t size) {
     const struct options *options = &check->launch.options;
     const char *name = options->check.gen_suppressions;
+    bool to_output = strcmp(name, "-") == 0;
     check->proposals = STDERR_FILENO;
     if (!*name)
         return true;
-    check->proposals = strcmp(name, "-") == 0 ? fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, STDERR_FILENO + 1) : -1;
-    if (strcmp(name, "-") == 0 ? check->proposals >= 0 : reports_file_can_be_written(name)) {
-        if (!reports_go_to(options, name) &&
-            (!options->check.suppressions || strcmp(options->check.suppressions, name) != 0))
-            return true;
+    if (reports_go_to(options, to_output ? "/dev/stdout" : name)) {
+        snprintf(why, size, "the suppressions of this run and a report cannot go to one file, %.512s", name);
+        return false;
+    }
+    if (is_one(name, options->check.suppressions) || is_one(name, options->check.write_baseline)) {
         snprintf(why, size, "the suppressions of this run would overwrite %.512s; another file, please",
                  name);
         return false;
     }
+    check->proposals = to_output ? fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, STDERR_FILENO + 1) : -1;
+    if (to_output ? check->proposals >= 0 : reports_file_can_be_written(name))
+        return true;
     snprintf(why, size, "the suppressions %.512s cannot be written: %s", name, strerror(errno));
     return false;
 }

@@ -2,6 +2,7 @@
 #include "check_text.h"
 
 #include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "noise.h"
@@ -99,6 +100,8 @@ static void put_stack(const struct page *page, const struct stack *stack, const 
         char text[1024];
         bool library = is_of_library(frame, first);
         if (library || frame_is_folded(stack, frame)) {
+            if (fold.library && !frame->script)
+                put_fold(page, stack, &fold);
             /* Noise at the beginning stands in nobody's way to the program. */
             if (begun || !frame->noise)
                 fold_in(&fold, frame, library);
@@ -211,6 +214,18 @@ static void put_finding(struct page *page, const struct finding *finding) {
     put_details(page, finding);
 }
 
+/* Where it happened; where the handle was opened, if that is all that leads a reader to his program. */
+static const char *telling_place(const struct finding *finding, char *into, size_t size) {
+    char text[1024];
+    const struct frame *first = stack_first(&finding->place);
+    bool elsewhere = !first || (first->script && noise_is_library(first->file));
+    if (!elsewhere)
+        snprintf(into, size, "at %s", finding_place(finding, text, sizeof text));
+    else
+        snprintf(into, size, "opened at %s", finding_opened(finding, text, sizeof text));
+    return into;
+}
+
 /* "    note: 4 × PQfinish inside a transaction that only read, at tests/test_x.py:8 in test_y" */
 static void put_line(const struct page *page, const struct finding *finding) {
     char text[1024];
@@ -222,9 +237,7 @@ static void put_line(const struct page *page, const struct finding *finding) {
     if (finding->kind == FINDING_BUDGET)
         fprintf(page->out, " for %s\n", finding->target);
     else
-        fprintf(page->out, ", %sat %s\n", finding->place.count ? "" : "opened ",
-                finding->place.count ? finding_place(finding, text, sizeof text)
-                                     : finding_opened(finding, text, sizeof text));
+        fprintf(page->out, ", %s\n", telling_place(finding, text, sizeof text));
 }
 
 /* Those that fail are all there; of the rest the biggest of each kind. */
