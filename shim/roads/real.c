@@ -134,14 +134,21 @@ static bool describe(struct libpq *libpq, void *connect_function, char *unknown,
     return libpq->path != NULL;
 }
 
+/* A copy that is not published yet, while this thread asks it: its own inner calls come back to us (PQfinish
+ * of libpq 17 calls PQclear), and would begin to describe it once more. */
+static _Thread_local struct libpq *being_described __attribute__((tls_model("initial-exec")));
+
 /* libpq's own notice functions, as any PGconn has them; this one is refused before it touches the network. */
 static void take_notice_defaults(struct libpq *libpq) {
+    struct libpq *outer = being_described;
+    being_described = libpq;
     PGconn *conn = libpq->PQconnectStart("host=a,b hostaddr=c");
-    if (!conn)
-        return;
-    libpq->default_processor = libpq->PQsetNoticeProcessor(conn, NULL, NULL);
-    libpq->default_receiver = libpq->PQsetNoticeReceiver(conn, NULL, NULL);
-    libpq->PQfinish(conn);
+    if (conn) {
+        libpq->default_processor = libpq->PQsetNoticeProcessor(conn, NULL, NULL);
+        libpq->default_receiver = libpq->PQsetNoticeReceiver(conn, NULL, NULL);
+        libpq->PQfinish(conn);
+    }
+    being_described = outer;
 }
 
 static void say_what_is_unknown(const struct libpq *libpq, const char *names) {
@@ -237,6 +244,9 @@ struct libpq *libpq_look_up(const void *caller) {
     struct libpq *libpq;
     struct dl_find_object object;
     struct link_map *map = NULL;
+    if (being_described &&
+        (uintptr_t)caller - being_described->begin < being_described->end - being_described->begin)
+        return being_described;
     if (_dl_find_object((void *)(uintptr_t)caller, &object) == 0)
         map = object.dlfo_link_map;
     for (size_t i = 0; map && i < CALLERS; i++)

@@ -276,7 +276,11 @@ static struct fake_call *row_of(const char *name) {
     return &calls[i];
 }
 
+uintptr_t PQclear(uintptr_t, uintptr_t, uintptr_t, uintptr_t, uintptr_t, uintptr_t, uintptr_t, uintptr_t);
+
 static uintptr_t called(const char *name, const char *arguments, const uintptr_t *a) {
+    if (is(name, "PQfinish"))
+        PQclear(0, 0, 0, 0, 0, 0, 0, 0); /* through the global scope, as libpq 17 does */
     int conn = position(arguments, "conn"), cancel = position(arguments, "cancel");
     if (cancel < 0)
         cancel = position(arguments, "cancelConn");
