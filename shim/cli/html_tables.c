@@ -43,6 +43,18 @@ static void put_text(FILE *out, const char *text) {
     fputs("</td>", out);
 }
 
+/* A place as code, which may be broken into lines between its words, and not within them. */
+static void put_code(FILE *out, const char *name) {
+    while (*name) {
+        const char *end = name + strcspn(name, ":/<,");
+        end += strspn(end, ":/<,");
+        html_textf(out, "%.*s", (int)(end - name), name);
+        if (*end && *end != ' ' && !(*end >= '0' && *end <= '9'))
+            fputs("<wbr>", out);
+        name = end;
+    }
+}
+
 /* Frames that say nothing are folded into one line. */
 static void put_frames(FILE *out, const struct stack *stack) {
     char text[1024];
@@ -57,7 +69,7 @@ static void put_frames(FILE *out, const struct stack *stack) {
             continue;
         }
         fputs("<li class=\"code\">", out);
-        html_text(out, frame_text(&stack->frames[i++], text, sizeof text));
+        put_code(out, frame_text(&stack->frames[i++], text, sizeof text));
         fputs("</li>", out);
     }
     fputs("</ol>", out);
@@ -66,12 +78,12 @@ static void put_frames(FILE *out, const struct stack *stack) {
 static void put_stack(FILE *out, const char *name, const struct stack *stack) {
     if (stack->count < 2) {
         fputs("<span class=\"code\">", out);
-        html_text(out, name);
+        put_code(out, name);
         fputs("</span>", out);
         return;
     }
     fputs("<details><summary class=\"code\">", out);
-    html_text(out, name);
+    put_code(out, name);
     fputs("</summary>", out);
     put_frames(out, stack);
     fputs("</details>", out);

@@ -17,13 +17,14 @@ const text = (string, px, py, colour, align = 'left', font = '11.5px system-ui, 
     pen.fillText(string, px, py);
 };
 // The end of a place says more than its beginning, and a name in the middle of which something is missing says
-// little: first the frames that it shares with others go, then directories.
+// little: first the frames that it shares with others go, then directories, then namespaces.
 const shortened = (string, space) => {
     const fits = one => pen.measureText(one).width <= space;
     if (fits(string)) return string;
     const frames = string.split(' < '), last = frames[frames.length - 1];
     const forms = frames.slice(1).map((_, i) => `… < ${frames.slice(i + 1).join(' < ')}`);
-    const whole = [...forms, last, last.replace(/^[^ ]*\//, '')].find(fits);
+    const bare = last.replace(/^[^ ]*\//, '');
+    const whole = [...forms, last, bare, bare.replace(/(?:\w+::)+(?=\w+::)/g, ''), bare.replace(/(?:\w+::)+/g, '')].find(fits);
     if (whole) return whole;
     let low = 0, high = string.length;
     while (low < high) {
@@ -212,7 +213,7 @@ const label = (handle, y) => {
 const gutterFor = handles => {
     pen.font = labelFont;
     const names = new Set(handles.map(handle => data.sites[handle.site]?.name ?? 'an unknown place'));
-    const most = Math.min(420, width * .28);
+    const most = Math.min(440, width * .34);
     const wide = Math.max(...[...names].map(name => pen.measureText(shortened(name, most - 26)).width));
     return Math.min(Math.max(wide + 26, 160), most);
 };
