@@ -58,16 +58,15 @@ void close_lease(struct handle *handle, struct server *server) {
 }
 
 /* Counts a handle that a runtime's shutdown finishes. True: its row is to be kept, as one of the first of its
- * call site. The look at the stack costs as much as a connect that shares: only who watches pays for it, and
- * a script, whose own connect costs more. There it is only counted, for the summary. */
+ * call site. The look at the stack costs more than a connect that shares: only who watches pays for it. */
 static bool was_left(struct handle *handle, struct ledger_site *site, void *caller) {
-    bool watches = settings()->mode == MODE_OBSERVE, scripted = site && site->language != LEDGER_NATIVE;
-    enum ledger_runtime runtime = watches || scripted ? runtime_shutting_down() : LEDGER_NO_RUNTIME;
+    enum ledger_runtime runtime =
+        settings()->mode == MODE_OBSERVE ? runtime_shutting_down() : LEDGER_NO_RUNTIME;
     if (runtime == LEDGER_NO_RUNTIME)
         return false;
     atomic_fetch_add(&recorder()->counters.left, 1);
     spans_became(&handle->spans, LEDGER_HANDLE_LEFT);
-    if (!site || atomic_fetch_add(&site->left, 1) >= LEDGER_LEFT_LISTED || !watches ||
+    if (!site || atomic_fetch_add(&site->left, 1) >= LEDGER_LEFT_LISTED ||
         !recorder_handle_may_stay(handle->row))
         return false;
     handle->row->runtime = runtime;
