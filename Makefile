@@ -20,7 +20,7 @@ link = $(CC) $(CFLAGS) $(sanitize) $(LDFLAGS) -pthread
 objects = $(patsubst %.c,$(B)/%.o,$(wildcard $(1)))
 shim := $(call objects,shim/*.c shim/roads/*.c shim/watch/*.c)
 engine := $(filter-out $(FACADE:%=$(B)/shim/%.o),$(shim))
-cli := $(call objects,shim/cli/*.c)
+cli := $(call objects,shim/cli/*.c shim/cli/*/*.c)
 unit := $(call objects,tests/unit/*.c)
 programs := $(patsubst tests/programs/%.c,$(B)/programs/%,$(wildcard tests/programs/*.c))
 plain := $(addprefix $(B)/programs/plain/,never escapes forget ends stay static waits whole leaks_in_cpp)
@@ -65,7 +65,7 @@ $(B)/engine.a: $(engine)
 	ar rcs $@ $^
 
 # The page's style and scripts are put into the launcher as they are.
-$(B)/shim/cli/report_html.o: $(wildcard shim/cli/page/*)
+$(B)/shim/cli/reports/report_html.o: $(wildcard shim/cli/reports/page/*)
 
 $(B)/pqone: $(cli) $(B)/engine.a
 	$(link) -o $@ $^ -ldw -lelf -ljansson -liberty -ldl

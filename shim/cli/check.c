@@ -9,17 +9,17 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "baseline.h"
 #include "commands.h"
-#include "gate.h"
 #include "launch.h"
 #include "library.h"
-#include "outcome.h"
 #include "program.h"
-#include "proposals.h"
-#include "reports.h"
+#include "reports/reports.h"
 #include "say.h"
-#include "unwatched.h"
+#include "verdicts/baseline.h"
+#include "verdicts/gate.h"
+#include "verdicts/outcome.h"
+#include "verdicts/proposals.h"
+#include "verdicts/unwatched.h"
 
 /* One check from its options to its exit status. */
 struct check {

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "gate.h"
+#include "verdicts/gate.h"
 
 enum type { KINDS, COUNT, STATUS, FILE_NAME, SWITCH, OUTPUT };
 #define FILE FILE_NAME

@@ -5,7 +5,7 @@
 #include "../settings.h"
 #include "commands.h"
 #include "options.h"
-#include "reports.h"
+#include "reports/reports.h"
 
 enum { TEXT_COLUMN = 8, WIDTH = 92 };
 

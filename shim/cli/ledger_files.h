@@ -5,7 +5,7 @@
 #include <sys/types.h>
 
 #include "ledger_reader.h"
-#include "runners.h"
+#include "verdicts/runners.h"
 
 struct ledger_list {
     struct ledger *ledgers;

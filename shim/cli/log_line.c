@@ -8,7 +8,7 @@
 
 #include "../watch/log.h"
 #include "incarnation.h"
-#include "stack.h"
+#include "symbols/stack.h"
 
 /* A ledger by its file's name; read again when a line names a site that it did not have yet. */
 struct known_ledger {

@@ -7,7 +7,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-#include "symbols.h"
+#include "symbols/symbols.h"
 
 /* Remembers ledgers and names of call sites between lines. */
 struct log_names;

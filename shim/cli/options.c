@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "reports.h"
+#include "reports/reports.h"
 #include "say.h"
 
 /* Below this many letters to change, a name was meant and mistyped. */

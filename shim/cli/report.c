@@ -11,9 +11,9 @@
 #include "ledger_files.h"
 #include "live.h"
 #include "options.h"
-#include "reports.h"
+#include "reports/reports.h"
 #include "say.h"
-#include "verdicts.h"
+#include "verdicts/verdicts.h"
 
 static bool is_pid(const char *word, pid_t *pid) {
     char *end;

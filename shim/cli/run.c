@@ -8,7 +8,7 @@
 #include "launch.h"
 #include "library.h"
 #include "program.h"
-#include "reports.h"
+#include "reports/reports.h"
 #include "say.h"
 
 static int refuse(const char *why) {

@@ -10,8 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "../../shim/cli/reports.h"
-#include "../../shim/cli/verdicts.h"
+#include "../../shim/cli/reports/reports.h"
+#include "../../shim/cli/verdicts/verdicts.h"
 #include "../unit/ledger_sample.h"
 
 enum { MANY = 10000, FRAMES = 4 };

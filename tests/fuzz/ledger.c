@@ -3,9 +3,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "cli/report_html.h"
-#include "cli/summary.h"
-#include "cli/verdicts.h"
+#include "cli/reports/report_html.h"
+#include "cli/reports/summary.h"
+#include "cli/verdicts/verdicts.h"
 
 int LLVMFuzzerTestOneInput(const unsigned char *bytes, size_t size);
 

@@ -1,5 +1,5 @@
 /* stack.c: any bytes as script frames and as the name that a process noted; libFuzzer's entry. */
-#include "cli/stack.h"
+#include "cli/symbols/stack.h"
 
 #include <stdlib.h>
 #include <string.h>

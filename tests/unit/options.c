@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "cli/options.h"
-#include "cli/reports.h"
+#include "cli/reports/reports.h"
 
 static struct options options;
 static char why[512];

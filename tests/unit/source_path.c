@@ -6,8 +6,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "cli/source_path.h"
-#include "cli/utf8.h"
+#include "cli/reports/utf8.h"
+#include "cli/symbols/source_path.h"
 
 /* A checkout with a directory in it and a link to it from outside; everything is gone at the end. */
 static char place[PATH_MAX], name[2 * PATH_MAX];

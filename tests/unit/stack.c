@@ -1,6 +1,6 @@
 /* stack.c: call sites with script frames, noise, and modules that are no programs, from ledgers made by hand.
  */
-#include "cli/stack.h"
+#include "cli/symbols/stack.h"
 
 #include <criterion/criterion.h>
 #include <elfutils/libdwelf.h>
@@ -12,8 +12,8 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "cli/function_name.h"
-#include "cli/noise.h"
+#include "cli/symbols/function_name.h"
+#include "cli/symbols/noise.h"
 
 static struct ledger_module modules[4];
 static struct ledger_site sites[2];

@@ -1,5 +1,5 @@
 /* stack_names.c: how stacks that begin alike are told apart. */
-#include "cli/stack_names.h"
+#include "cli/symbols/stack_names.h"
 
 #include <criterion/criterion.h>
 #include <stdio.h>

@@ -5,8 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "cli/report_json.h"
-#include "cli/summary.h"
+#include "cli/reports/report_json.h"
+#include "cli/reports/summary.h"
 #include "ledger_sample.h"
 #include "pin.h"
 

@@ -4,8 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "cli/proposals.h"
-#include "cli/suppressions.h"
+#include "cli/verdicts/proposals.h"
+#include "cli/verdicts/suppressions.h"
 
 static char why[1024];
 

@@ -5,10 +5,10 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "cli/baseline.h"
-#include "cli/gate.h"
-#include "cli/suppressions.h"
-#include "cli/verdicts.h"
+#include "cli/verdicts/baseline.h"
+#include "cli/verdicts/gate.h"
+#include "cli/verdicts/suppressions.h"
+#include "cli/verdicts/verdicts.h"
 #include "ledger_sample.h"
 
 enum { MAX = 4 };
