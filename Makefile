@@ -229,7 +229,7 @@ format:
 lint:
 	@tests/install-needs build test lint
 	clang-format --dry-run -Werror $(sources)
-	@$(MAKE) B=$(B)/clang CC=clang WERROR=1 all $(B)/clang/unit test-programs
+	@$(MAKE) B=$(B)/clang CC=clang WERROR=1 all $(B)/clang/unit test-programs $(patsubst %.c,$(B)/clang/%.o,$(wildcard tests/fuzz/*.c))
 
 bin := $(DESTDIR)$(PREFIX)/bin
 lib := $(DESTDIR)$(PREFIX)/lib/pqone

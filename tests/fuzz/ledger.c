@@ -40,7 +40,7 @@ int LLVMFuzzerTestOneInput(const unsigned char *bytes, size_t size) {
         abort();
     struct symbols *symbols = symbols_new();
     summary_text(out, &ledger, 1, symbols, false);
-    json_t *processes = summary_json(&ledger, 1, symbols);
+    json_t *processes = summary_json(&ledger, symbols);
     if (!processes || json_dumpf(processes, out, JSON_INDENT(1)) != 0)
         abort();
     json_decref(processes);
