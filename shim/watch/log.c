@@ -40,8 +40,7 @@ static atomic_bool complained; /* of a log that cannot be written; one line, als
 static const char *const words[LOG_EVENT_KINDS] = {
     [LOG_DUPLICATE] = "duplicate", [LOG_PIN] = "pin",       [LOG_WAIT] = "wait",
     [LOG_CONNECT] = "connect",     [LOG_MISUSE] = "misuse", [LOG_UNWATCHED] = "unwatched",
-    [LOG_SETTING] = "setting",     [LOG_LEDGER] = "ledger",
-    [LOG_LEAK] = "leak",
+    [LOG_SETTING] = "setting",     [LOG_LEDGER] = "ledger", [LOG_LEAK] = "leak",
 };
 
 const char *log_event_word(enum log_event_kind kind) {

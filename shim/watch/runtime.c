@@ -116,8 +116,8 @@ static bool ruby_has_frames(void) {
     return count > 1 || (count == 1 && lines[0] > 0);
 }
 
-/* Once Python is finalizing, what still runs of a script are destructors that the shutdown calls: __del__ of a
- * library's class is not the program. */
+/* Once Python is finalizing, what still runs of a script are destructors that the shutdown calls: __del__ of
+ * a library's class is not the program. */
 static bool program_goes_on(enum ledger_runtime kind) {
     if (kind == LEDGER_BY_PYTHON)
         return !python_is_finalizing();

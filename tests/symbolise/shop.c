@@ -1,5 +1,5 @@
-/* shop.c: opens connections from functions that a compiler inlines, one in another, and from one that it does not.
- * The markers are lines that tests/symbolise/run looks for. */
+/* shop.c: opens connections from functions that a compiler inlines, one in another, and from one that it does
+ * not. The markers are lines that tests/symbolise/run looks for. */
 #include <stdlib.h>
 
 typedef struct pg_conn PGconn;
@@ -34,7 +34,7 @@ static int compare(const void *one, const void *other) {
 
 int main(void) {
     int numbers[] = {2, 1};
-    route_products();             /* IN-MAIN */
+    route_products();              /* IN-MAIN */
     qsort(numbers, 2, 4, compare); /* IN-SORT */
     return 0;
 }
