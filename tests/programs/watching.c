@@ -406,16 +406,25 @@ CASE(both_sides, "PQONE_MODE=observe",
     expect_number(child_status(child), 0);
 }
 
-CASE(child_finishes, "PQONE_MODE=observe",
-     "a child that finishes what it inherited ends its parent's session, as bare, and that is reported") {
+static void use_again(PGconn *handle) {
+    ask(handle, "SELECT 2");
+}
+/* A handle that was used, and that a child which has ended since did this with. */
+static PGconn *used_here_and_by_child(void (*act)(PGconn *)) {
     PGconn *handle = open_handle();
     ask(handle, "SELECT 1");
     int child = fork();
     if (child == 0) {
-        PQfinish(handle);
+        act(handle);
         exit(0);
     }
     expect_number(child_status(child), 0);
+    return handle;
+}
+
+CASE(child_finishes, "PQONE_MODE=observe",
+     "a child that finishes what it inherited ends its parent's session, as bare, and that is reported") {
+    PGconn *handle = used_here_and_by_child(PQfinish);
     PGresult *result = PQexec(handle, "SELECT 2");
     expect_number(PQresultStatus(result), PGRES_FATAL_ERROR);
     PQclear(result);
@@ -426,14 +435,7 @@ CASE(child_finishes, "PQONE_MODE=observe",
 
 CASE(both_finish, "PQONE_MODE=observe",
      "a handle that parent and child finish, and only one of them used, is no misuse") {
-    PGconn *handle = open_handle();
-    ask(handle, "SELECT 1");
-    int child = fork();
-    if (child == 0) {
-        PQfinish(handle);
-        exit(0);
-    }
-    expect_number(child_status(child), 0);
+    PGconn *handle = used_here_and_by_child(PQfinish);
     PQfinish(handle);
     if (shimmed())
         expect_number((long long)misuses(MISUSE_BOTH_SIDES), 0);
@@ -441,14 +443,7 @@ CASE(both_finish, "PQONE_MODE=observe",
 
 CASE(child_exits, "PQONE_MODE=observe",
      "a child that used what it inherited and exits without PQfinish ends nothing, as bare") {
-    PGconn *handle = open_handle();
-    ask(handle, "SELECT 1");
-    int child = fork();
-    if (child == 0) {
-        ask(handle, "SELECT 2");
-        exit(0);
-    }
-    expect_number(child_status(child), 0);
+    PGconn *handle = used_here_and_by_child(use_again);
     ask(handle, "SELECT 3");
     expect_backends(1, 1);
     PQfinish(handle);
