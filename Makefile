@@ -8,7 +8,7 @@ LIBPQ_INCLUDE ?= $(shell pg_config --includedir 2>/dev/null)
 
 # Files that define the interposed symbols. They stay out of engine.a, so that the launcher and the unit
 # runner are never their own victims.
-FACADE := forward connect cancel callbacks exec roads/dynlink
+FACADE := forward connect cancel callbacks exec roads/dynlink sockets/guard sockets/options
 
 SANITIZE ?=
 sanitize := $(if $(SANITIZE),-fsanitize=$(SANITIZE) -fno-omit-frame-pointer -fno-sanitize-recover=undefined)
@@ -18,7 +18,7 @@ compile = $(CC) -std=gnu11 -D_GNU_SOURCE= $(CFLAGS) $(warn) $(sanitize) $(CPPFLA
 link = $(CC) $(CFLAGS) $(sanitize) $(LDFLAGS) -pthread
 
 objects = $(patsubst %.c,$(B)/%.o,$(wildcard $(1)))
-shim := $(call objects,shim/*.c shim/roads/*.c shim/watch/*.c)
+shim := $(call objects,shim/*.c shim/roads/*.c shim/sockets/*.c shim/watch/*.c)
 engine := $(filter-out $(FACADE:%=$(B)/shim/%.o),$(shim))
 cli := $(call objects,shim/cli/*.c shim/cli/*/*.c)
 unit := $(call objects,tests/unit/*.c)

@@ -29,6 +29,7 @@ struct server;
 struct call;
 struct identity;
 struct waiter;
+struct descriptor;
 
 /* What the program set on its PGconn and must find again on whatever server connection it is leased. */
 struct manners {
@@ -67,10 +68,11 @@ struct handle {
     struct manners manners;
     char *error; /* error message while it holds no lease, or of ours; size bytes */
     size_t error_size;
-    struct parameter *parameters; /* values that PQparameterStatus returned and so must keep */
-    _Atomic int64_t now;          /* when its last call began; with PQONE_LEAK_THRESHOLD, ended */
-    struct waiter *waiter;        /* its place in the set's queue, while it has one */
-    bool inherited;               /* came by fork and was never counted in this process */
+    struct parameter *parameters;            /* values that PQparameterStatus returned and so must keep */
+    _Atomic int64_t now;                     /* when its last call began; with PQONE_LEAK_THRESHOLD, ended */
+    struct waiter *waiter;                   /* its place in the set's queue, while it has one */
+    _Atomic(struct descriptor *) descriptor; /* what PQsocket returns; NULL until it is asked for */
+    bool inherited;                          /* came by fork and was never counted in this process */
     uint32_t site;
     int64_t opened;
     _Atomic unsigned transaction;   /* what its transaction did (transaction.h) */

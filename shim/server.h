@@ -38,6 +38,8 @@ struct identity {
     bool backslash_safe_encoding;
 };
 
+struct descriptor;
+
 struct server {
     _Atomic uint64_t lease;
     _Atomic uint32_t cancelling; /* cancels under way: it must not change hands meanwhile */
@@ -51,13 +53,16 @@ struct server {
     struct set *set;
     struct identity *identity;
     _Atomic(PGcancel *) cancel; /* libpq's, made with the connection because a signal handler can't */
-    uint64_t parsed_by;         /* number of the handle whose unnamed statement the session may hold */
-    uint64_t dressed;           /* number of the handle whose manners it has */
-    enum taint taint;           /* while it is being cleaned */
-    int syncs;                  /* answers that cleaning still waits for */
-    unsigned generation;        /* the process that may use it (process.h) */
-    _Atomic bool forked;        /* it was open at a fork: two processes have its descriptor */
-    int claim;                  /* its place in the table of who uses it (fork.c), -1: none */
+    _Atomic(struct descriptor *) descriptor; /* the number that mirrors its socket (sockets/) */
+    _Atomic unsigned armed;  /* what the relay waits for: 0 nothing, 1 input, 3 room as well */
+    _Atomic int64_t resting; /* since when the next move is the program's; 0 while it is the server's */
+    uint64_t parsed_by;      /* number of the handle whose unnamed statement the session may hold */
+    uint64_t dressed;        /* number of the handle whose manners it has */
+    enum taint taint;        /* while it is being cleaned */
+    int syncs;               /* answers that cleaning still waits for */
+    unsigned generation;     /* the process that may use it (process.h) */
+    _Atomic bool forked;     /* it was open at a fork: two processes have its descriptor */
+    int claim;               /* its place in the table of who uses it (fork.c), -1: none */
     int64_t opened;
     _Atomic int64_t last_used;
     uint64_t socket_device, socket_inode; /* what the descriptor was, before we close a number */
