@@ -4,7 +4,12 @@
 
 #include <string.h>
 
+#include "call.h"
+#include "delivery.h"
 #include "lease.h"
+#include "pipeline.h"
+#include "settings.h"
+#include "sockets/descriptor.h"
 
 /* libpq's PGconn if the handle holds one, else NULL. */
 static PGconn *held(const struct handle *handle) {
@@ -86,14 +91,23 @@ ConnStatusType answer_PQstatus(struct handle *handle) {
     return held(handle) ? handle->libpq->PQstatus(held(handle)) : handle->status;
 }
 
+/* Its connection may have come meanwhile. */
+static PGconn *held_or_delivered(struct handle *handle) {
+    if (__builtin_expect(handle->posted != NULL, 0))
+        call_look_for_delivery(handle);
+    return held(handle);
+}
+
 PGTransactionStatusType answer_PQtransactionStatus(struct handle *handle) {
-    if (held(handle))
+    if (held_or_delivered(handle))
         return handle->libpq->PQtransactionStatus(held(handle));
+    if (delivery_queries(handle) > 0)
+        return PQTRANS_ACTIVE;
     return handle->status == CONNECTION_OK ? PQTRANS_IDLE : PQTRANS_UNKNOWN;
 }
 
 PGpipelineStatus answer_PQpipelineStatus(struct handle *handle) {
-    return held(handle) ? handle->libpq->PQpipelineStatus(held(handle)) : PQ_PIPELINE_OFF;
+    return held_or_delivered(handle) ? handle->libpq->PQpipelineStatus(held(handle)) : pipeline_status(handle);
 }
 
 char *answer_PQerrorMessage(struct handle *handle) {
@@ -135,4 +149,27 @@ const char *const *answer_PQsslAttributeNames(struct handle *handle) {
 
 int answer_PQisnonblocking(struct handle *handle) {
     return held(handle) ? handle->libpq->PQisnonblocking(held(handle)) : handle->manners.nonblocking;
+}
+
+/* A handle that shares has a number of its own for life; any other has its connection's socket. Where no number
+ * can be made the handle keeps its connection instead. */
+int answer_PQsocket(struct handle *handle) {
+    struct descriptor *descriptor = atomic_load_explicit(&handle->descriptor, memory_order_relaxed);
+    struct server *server = lease_held(handle);
+    int socket = server ? handle->libpq->PQsocket(server->conn) : -1;
+    bool shares = handle->set->target && !handle->set->target->replication && settings()->mode == MODE_SHARE;
+    if (server ? socket < 0 : handle->status != CONNECTION_OK)
+        return -1;
+    if (descriptor)
+        return descriptor_number(descriptor);
+    if (server && (!shares || server->state == SERVER_OWN))
+        return socket;
+    if (handle->reasons & UINT32_C(1) << PIN_SOCKET || !(descriptor = descriptor_new(handle)))
+        return call_socket(handle);
+    atomic_store(&handle->descriptor, descriptor);
+    if (__builtin_expect(handle->posted != NULL, 0))
+        call_look_for_delivery(handle); /* what was delivered before had no number to show it */
+    if ((server = lease_held(handle)))
+        descriptor_follow(descriptor, server, server->state == SERVER_OPENING ? AWAIT_ROOM : AWAIT_INPUT);
+    return descriptor_number(descriptor);
 }

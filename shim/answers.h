@@ -24,6 +24,7 @@ int answer_PQprotocolVersion(struct handle *handle);
 int answer_PQfullProtocolVersion(struct handle *handle);
 int answer_PQserverVersion(struct handle *handle);
 char *answer_PQerrorMessage(struct handle *handle);
+int answer_PQsocket(struct handle *handle);
 int answer_PQconnectionNeedsPassword(struct handle *handle);
 int answer_PQconnectionUsedPassword(struct handle *handle);
 int answer_PQconnectionUsedGSSAPI(struct handle *handle);

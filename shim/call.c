@@ -7,14 +7,18 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
 #include "closing.h"
+#include "delivery.h"
 #include "lease.h"
 #include "settings.h"
+#include "sockets/descriptor.h"
+#include "sockets/relay.h"
 #include "statement.h"
 #include "transaction.h"
 #include "unused.h"
@@ -187,6 +191,8 @@ static PGconn *enter(struct call *call, struct handle *handle, struct server *se
     /* Nothing is asked yet of a connection that is being opened, and no call would end it. */
     if (!atomic_load_explicit(&handle->busy, memory_order_relaxed) && server->state != SERVER_OPENING)
         busy_begins(handle);
+    if (__builtin_expect(handle->pipelined, 0) && server->state == SERVER_OPEN)
+        handle->pipelined = !handle->libpq->PQenterPipelineMode(server->conn);
     return server->conn;
 }
 
@@ -201,41 +207,73 @@ static void drop_unnamed(const struct handle *handle, struct server *server) {
     server->parsed_by = number;
 }
 
-PGconn *call_begin(struct call *call, struct handle *handle, enum pin_reason pin, const char *query) {
-    struct verdict verdict = {.reason = PIN_NONE};
+/* A connection that was delivered is the handle's now: what its letters pin for, they pin from here on. */
+static void collected(struct handle *handle, struct outbox *sent) {
+    struct server *server = lease_held(handle);
+    for (const struct letter *letter = sent->first; letter; letter = letter->next) {
+        if (letter->pin == PIN_NONE || server->state == SERVER_OWN)
+            continue;
+        struct verdict verdict = {.reason = PIN_NONE};
+        struct reading reading = reading_of(handle, NULL);
+        if (letter->text)
+            verdict = statement_judge(letter->text, &reading);
+        pin_for(handle, server, letter->pin, letter->text, &verdict);
+    }
+    outbox_clear(sent);
+}
+
+static enum turn look_for_delivery(struct handle *handle, enum turn (*how)(struct handle *, struct outbox *)) {
+    struct outbox sent;
+    enum turn turn = how(handle, &sent);
+    if (turn == TURN_SENT)
+        collected(handle, &sent);
+    return turn;
+}
+
+/* What no connection was had for is over with its last result. */
+static PGresult *failed_result(struct handle *handle) {
+    PGresult *result = delivery_failure(handle);
+    if (!handle->posted && handle->busy)
+        busy_ends(handle);
+    return result;
+}
+
+/* As libpq before a new command: what was sent and never fetched is waited for, and thrown away. */
+static void wait_for_delivery(struct handle *handle) {
+    if (look_for_delivery(handle, delivery_wait) == TURN_FAILED)
+        while (handle->posted)
+            handle->libpq->PQclear(failed_result(handle));
+}
+
+static inline void start(struct call *call, struct handle *handle) {
     uint64_t outer = atomic_load_explicit(&handle->inside, memory_order_relaxed);
     if (__builtin_expect(outer != 0, 0) && !call_is_on_stack(outer, handle))
         abandon(handle, call, outer);
-    atomic_store_explicit(&handle->speaks, true, memory_order_relaxed);
+    call->discard_all = call->posted = call->unsent = call->fetched = false;
+    call->query = NULL;
     atomic_store_explicit(&handle->now, recorder_now(), memory_order_relaxed);
-    call->query = query;
-    if (__builtin_expect(handle->refused, 0))
-        return NULL;
+}
+
+static enum pin_reason judge(const struct handle *handle, enum pin_reason pin, const char *query,
+                             struct verdict *verdict) {
     struct server *held = lease_held(handle);
-    const struct identity *known = handle->identity;
-    if (query && !(held && held->state == SERVER_OWN)) {
-        struct reading reading = reading_of(handle, held);
-        verdict = statement_judge(query, &reading);
-        if (pin == PIN_NONE)
-            pin = verdict.reason;
-        if (__builtin_expect((verdict.traits & STATEMENT_DATABASE_DDL) != 0, 0))
-            sets_close_idle(NULL);
-    }
-    struct server *server = lease_take(handle);
-    if (!server)
-        return NULL;
-    if (__builtin_expect(handle->identity != known, 0) && query && pin == PIN_NONE) {
-        /* A new connection gave another view of the server, which may read the text in another way. */
-        struct reading reading = reading_of(handle, NULL);
-        verdict = statement_judge(query, &reading);
-        pin = verdict.reason;
-    }
-    call->discard_all = (verdict.traits & STATEMENT_DISCARD_ALL) != 0;
+    if (!query || (held && held->state == SERVER_OWN))
+        return pin;
+    struct reading reading = reading_of(handle, held);
+    *verdict = statement_judge(query, &reading);
+    if (__builtin_expect((verdict->traits & STATEMENT_DATABASE_DDL) != 0, 0))
+        sets_close_idle(NULL);
+    return pin == PIN_NONE ? verdict->reason : pin;
+}
+
+/* With a lease that was had just now. */
+static PGconn *begin_on(struct call *call, struct handle *handle, struct server *server,
+                        const struct verdict *verdict) {
+    const char *query = call->query;
+    call->discard_all = (verdict->traits & STATEMENT_DISCARD_ALL) != 0;
     /* Who only watches has nothing to keep apart, not even while it is being opened. */
-    if (pin != PIN_NONE && server->state != SERVER_OWN && settings()->mode != MODE_OBSERVE)
-        pin_for(handle, server, pin, query, &verdict);
-    if (pin == PIN_PIPELINE) /* in there it would be too late */
-        drop_unnamed(handle, server);
+    if (call->pin != PIN_NONE && server->state != SERVER_OWN && settings()->mode != MODE_OBSERVE)
+        pin_for(handle, server, call->pin, query, verdict);
     if (query)
         server->parsed_by = atomic_load_explicit(&handle->number, memory_order_relaxed);
     if (__builtin_expect(atomic_load_explicit(&unused_is_watched, memory_order_relaxed), 0) && query)
@@ -243,6 +281,29 @@ PGconn *call_begin(struct call *call, struct handle *handle, enum pin_reason pin
     PGconn *conn = enter(call, handle, server);
     atomic_store_explicit(&handle->row->statements, handle->row->statements + 1, memory_order_relaxed);
     return conn;
+}
+
+PGconn *call_begin(struct call *call, struct handle *handle, enum pin_reason pin, const char *query) {
+    struct verdict verdict = {.reason = PIN_NONE};
+    start(call, handle);
+    call->query = query;
+    atomic_store_explicit(&handle->speaks, true, memory_order_relaxed);
+    if (__builtin_expect(handle->refused, 0))
+        return NULL;
+    if (__builtin_expect(atomic_load_explicit(&handle->posted, memory_order_relaxed) != NULL, 0))
+        wait_for_delivery(handle);
+    const struct identity *known = handle->identity;
+    call->pin = judge(handle, pin, query, &verdict);
+    struct server *server = lease_take(handle);
+    if (!server)
+        return NULL;
+    if (__builtin_expect(handle->identity != known, 0) && query && call->pin == PIN_NONE) {
+        /* A new connection gave another view of the server, which may read the text in another way. */
+        struct reading reading = reading_of(handle, NULL);
+        verdict = statement_judge(query, &reading);
+        call->pin = verdict.reason;
+    }
+    return begin_on(call, handle, server, &verdict);
 }
 
 static void note_execute(struct handle *handle, const char *name) {
@@ -261,17 +322,122 @@ PGconn *call_begin_named(struct call *call, struct handle *handle, const char *n
 }
 
 PGconn *call_begin_held(struct call *call, struct handle *handle) {
-    uint64_t outer = atomic_load_explicit(&handle->inside, memory_order_relaxed);
-    if (__builtin_expect(outer != 0, 0) && !call_is_on_stack(outer, handle))
-        abandon(handle, call, outer);
+    start(call, handle);
+    if (__builtin_expect(atomic_load_explicit(&handle->posted, memory_order_relaxed) != NULL, 0))
+        look_for_delivery(handle, delivery_collect);
     struct server *server = lease_held(handle);
     if (!server || (__builtin_expect(server->forked || server->generation != process_generation, 0) &&
                     !(server = lease_take(handle))))
         return NULL;
-    call->discard_all = false;
-    call->query = NULL;
-    atomic_store_explicit(&handle->now, recorder_now(), memory_order_relaxed);
     return enter(call, handle, server);
+}
+
+PGconn *call_begin_result(struct call *call, struct handle *handle) {
+    call->failure = NULL;
+    if (__builtin_expect(atomic_load_explicit(&handle->posted, memory_order_relaxed) != NULL, 0) &&
+        delivery_queries(handle) > 0 && look_for_delivery(handle, delivery_wait) == TURN_FAILED) {
+        atomic_store(&handle->speaks, true);
+        call->failure = failed_result(handle);
+        return NULL;
+    }
+    return call_begin_held(call, handle);
+}
+
+PGconn *call_begin_send(struct call *call, struct handle *handle, enum pin_reason pin, const char *query) {
+    struct verdict verdict = {.reason = PIN_NONE};
+    if (!handle->set->target || settings()->mode != MODE_SHARE) /* it has its own, or is in trouble */
+        return call_begin(call, handle, pin, query);
+    start(call, handle);
+    call->query = query;
+    call->handle = handle;
+    atomic_store_explicit(&handle->speaks, true, memory_order_relaxed);
+    if (__builtin_expect(handle->refused, 0))
+        return NULL;
+    if (__builtin_expect(atomic_load_explicit(&handle->posted, memory_order_relaxed) != NULL, 0) &&
+        look_for_delivery(handle, delivery_collect) != TURN_SENT && !delivery_in_pipeline(handle)) {
+        handle_say(handle, "another command is already in progress\n");
+        return NULL;
+    }
+    call->pin = judge(handle, pin, query, &verdict);
+    struct server *server = handle->posted ? NULL : lease_try(handle);
+    if (!server) {
+        call->posted = !lease_held(handle); /* else it is another process's, as the message says */
+        return NULL;
+    }
+    return begin_on(call, handle, server, &verdict);
+}
+
+PGconn *call_begin_send_named(struct call *call, struct handle *handle, const char **name) {
+    PGconn *conn = call_begin_send(call, handle, PIN_NONE, NULL);
+    if (!conn)
+        return NULL;
+    if (atomic_load_explicit(&unused_is_watched, memory_order_relaxed) && *name && *name[0])
+        note_execute(handle, *name);
+    *name = outbox_statement(call->server, call->number, *name);
+    return conn;
+}
+
+void call_look_for_delivery(struct handle *handle) {
+    look_for_delivery(handle, delivery_collect);
+}
+
+int call_socket(struct handle *handle) {
+    struct call call;
+    CALL_FROM(&call, "PQsocket");
+    PGconn *conn = call_begin(&call, handle, PIN_SOCKET, NULL);
+    if (!conn)
+        return -1;
+    int number = handle->libpq->PQsocket(conn);
+    call_end(&call);
+    return number;
+}
+
+PGconn *call_begin_later(struct call *call, struct handle *handle) {
+    PGconn *conn = call_begin_held(call, handle);
+    call->handle = handle;
+    call->pin = PIN_NONE;
+    call->posted = !conn && handle->posted;
+    return conn;
+}
+
+PGconn *call_begin_sync(struct call *call, struct handle *handle) {
+    if (handle->pipelined && !handle->posted)
+        return call_begin_send(call, handle, PIN_NONE, NULL);
+    PGconn *conn = call_begin_later(call, handle);
+    call->posted = call->posted && delivery_in_pipeline(handle);
+    if (!conn && !call->posted) {
+        handle_say(handle, "cannot send pipeline when not in pipeline mode\n");
+        atomic_store(&handle->speaks, true);
+    }
+    return conn;
+}
+
+int call_post(struct call *call, struct letter *letter) {
+    struct handle *handle = call->handle;
+    int error = errno, result = 1;
+    bool text = letter->text;
+    while (!delivery_post(handle, letter, handle->pipelined)) {
+        enum turn turn = handle->posted ? look_for_delivery(handle, delivery_collect) : TURN_FAILED;
+        if (turn == TURN_WAITING)
+            continue;
+        if (turn == TURN_SENT && call_begin_held(call, handle)) {
+            result = letter_send(letter, call->server, call->number);
+            call_end(call);
+        } else if (!handle->posted) {
+            handle_say(handle, "out of memory\n");
+            result = 0;
+        }
+        free(letter);
+        errno = error;
+        return result;
+    }
+    handle_say(handle, "");
+    if (!handle->busy)
+        busy_begins(handle);
+    if (text)
+        atomic_store_explicit(&handle->row->statements, handle->row->statements + 1, memory_order_relaxed);
+    errno = error;
+    return 1;
 }
 
 /* The program itself made its session new: what pinned it is gone. */
@@ -289,6 +455,9 @@ static void lift_pin(struct handle *handle, struct server *server) {
  * error, and PQreset and PQfinish work on them. Others need not wait for it. */
 static void keep_remains(struct handle *handle, struct server *server) {
     handle->status = CONNECTION_BAD;
+    struct descriptor *descriptor = atomic_load_explicit(&handle->descriptor, memory_order_relaxed);
+    if (descriptor)
+        descriptor_leave(descriptor);
     if (server->state != SERVER_OPEN)
         return;
     struct set *set = server->set;
@@ -308,6 +477,16 @@ static void look_for_intruder(struct handle *handle, struct call *call) {
     const struct misused what = handle_misused(handle, function);
     misuse_found(MISUSE_TWO_THREADS, &what,
                  atomic_load_explicit(&handle->intruder_place, memory_order_relaxed), 1);
+}
+
+/* The lease goes on: who is next to move, the program or the server, and what its number is to show. */
+static void stay(struct handle *handle, struct server *server, const struct call *call,
+                 PGTransactionStatusType status) {
+    bool rests = status != PQTRANS_ACTIVE || call->fetched || call->result;
+    atomic_store_explicit(&server->resting, rests ? recorder_now() : 0, memory_order_relaxed);
+    struct descriptor *descriptor = atomic_load_explicit(&handle->descriptor, memory_order_relaxed);
+    if (__builtin_expect(descriptor != NULL, 0))
+        descriptor_follow(descriptor, server, call->unsent ? AWAIT_ROOM : AWAIT_INPUT);
 }
 
 void call_end(struct call *call) {
@@ -343,13 +522,19 @@ void call_end(struct call *call) {
             if (error[0] != '\0' || handle->error_size)
                 handle_say(handle, error);
             lease_release(handle, server);
+        } else {
+            stay(handle, server, call, status);
         }
     } else if (status == PQTRANS_UNKNOWN && server->state != SERVER_OPENING) {
         if (atomic_load_explicit(&handle->busy, memory_order_relaxed))
             busy_ends(handle);
         keep_remains(handle, server);
-    } else if (__builtin_expect(atomic_load_explicit(&results_are_kept, memory_order_relaxed), 0)) {
-        transaction_goes_on(handle, call, status);
+    } else {
+        if (__builtin_expect(atomic_load_explicit(&results_are_kept, memory_order_relaxed), 0) &&
+            status != PQTRANS_UNKNOWN)
+            transaction_goes_on(handle, call, status);
+        if (server->state != SERVER_OPENING)
+            stay(handle, server, call, status);
     }
     if (__builtin_expect(handle->finished_at != NULL, 0))
         close_at_last(handle);

@@ -21,7 +21,12 @@ struct call {
     uint64_t outer;  /* the call that this one runs inside of, as handle.inside */
     uint64_t word;   /* this one */
     struct server *server;
+    PGresult *failure;    /* of a query that no connection was had for: PQgetResult gives this one */
+    enum pin_reason pin;  /* what the call pins for, where it is posted */
     bool discard_all;
+    bool posted;  /* nothing was begun, since the handle waits for a connection, or now has to */
+    bool unsent;  /* libpq has output that the socket does not take */
+    bool fetched; /* the next move is the program's: it has a result in hand, or one ready */
 } __attribute__((aligned(64)));
 
 /* handle.inside: where the call is, and below that as many bits of its thread's id as an address leaves, all
@@ -72,8 +77,32 @@ PGconn *call_begin_named(struct call *call, struct handle *handle, const char *n
 /* Before a call that has a meaning only inside an exchange. NULL: the handle holds no lease. */
 PGconn *call_begin_held(struct call *call, struct handle *handle);
 
+/* For answers that need no call: a connection that was delivered to the handle is taken up. */
+void call_look_for_delivery(struct handle *handle);
+
+/* PQsocket where there is no number but libpq's own: pins, so that it stays. */
+int call_socket(struct handle *handle);
+
 /* After either: the lease ends when the exchange is over and no transaction is open. Keeps errno. */
 void call_end(struct call *call);
+
+/* As call_begin(), but waits for nobody: without a connection `posted` says that post_NAME() is to write the call
+ * down (outbox.h), which call_post() takes over: true as what libpq would return. A handle that waits already takes
+ * another in pipeline mode only. */
+PGconn *call_begin_send(struct call *call, struct handle *handle, enum pin_reason pin, const char *query);
+PGconn *call_begin_send_named(struct call *call, struct handle *handle, const char **name);
+struct letter;
+int call_post(struct call *call, struct letter *letter);
+
+/* As call_begin_send(), for what only has a meaning after a send, or in pipeline mode: `posted` where the handle
+ * waits, NULL where it does neither. */
+PGconn *call_begin_later(struct call *call, struct handle *handle);
+
+/* As call_begin_send() in pipeline mode; outside of it, libpq's message and NULL. */
+PGconn *call_begin_sync(struct call *call, struct handle *handle);
+
+/* As call_begin_held(), for PQgetResult, which waits. NULL: `failure` is the answer. */
+PGconn *call_begin_result(struct call *call, struct handle *handle);
 
 /* As call_begin_held(), and says "no COPY in progress", as libpq does, when no lease is held. */
 PGconn *call_begin_copy(struct call *call, struct handle *handle);

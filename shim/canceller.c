@@ -8,6 +8,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "delivery.h"
 #include "lease.h"
 #include "settings.h"
 
@@ -100,21 +101,32 @@ void canceller_free(struct canceller *canceller) {
     pthread_mutex_unlock(&lock);
 }
 
-/* The connection that the handle holds, which cannot change hands until done_aiming(); NULL if it holds
- * none, or it is another process's. */
-static struct server *aim(const struct canceller *canceller) {
-    struct server *server = atomic_load(&canceller->handle->server);
+/* This connection, if the handle holds it; then it cannot change hands until done_aiming(). */
+static struct server *aim_at(struct server *server, uint64_t number) {
     if (!server)
         return NULL;
     /* In this order: whoever takes the lease next looks at `cancelling` after it has the lease. */
     atomic_fetch_add(&server->cancelling, 1);
     /* Bare, a child may cancel what its parent runs; where nothing is shared, that is no other's query. */
     bool same_process = server->generation == process_generation && process_is_set_up();
-    if (atomic_load(&server->lease) == LEASE_TAKEN(canceller->number) &&
+    if (atomic_load(&server->lease) == LEASE_TAKEN(number) &&
         (same_process || settings()->mode == MODE_OBSERVE))
         return server;
     atomic_fetch_sub(&server->cancelling, 1);
     return NULL;
+}
+
+/* The connection on which the handle's query is, or NULL: it has none, waits for one still, or what it holds is
+ * another process's. A query that waits fails. */
+static struct server *aim(const struct canceller *canceller) {
+    struct handle *handle = canceller->handle;
+    struct server *server = aim_at(atomic_load(&handle->server), canceller->number);
+    if (!server && atomic_load(&handle->number) == canceller->number && atomic_load(&handle->posted)) {
+        server = aim_at(atomic_load(&handle->sent_on), canceller->number);
+        if (!server)
+            delivery_cancel(handle);
+    }
+    return server;
 }
 
 static void done_aiming(struct server *server) {

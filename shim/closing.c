@@ -4,9 +4,11 @@
 
 #include "call.h"
 #include "claim.h"
+#include "delivery.h"
 #include "housekeeping.h"
 #include "lease.h"
 #include "settings.h"
+#include "sockets/descriptor.h"
 #include "transaction.h"
 #include "unused.h"
 #include "watch/call_site.h"
@@ -36,6 +38,9 @@ void close_lease(struct handle *handle, struct server *server) {
     struct libpq *libpq = handle->libpq;
     PGTransactionStatusType status = libpq->PQtransactionStatus(server->conn);
     bool shared_by_fork = server->forked && server->generation == process_generation;
+    struct descriptor *descriptor = atomic_load(&handle->descriptor);
+    if (descriptor)
+        descriptor_leave(descriptor);
     atomic_store(&server->pinned, false);
     atomic_store_explicit(&handle->server, NULL, memory_order_relaxed);
     if (must_close(handle, server, status) || (shared_by_fork && !claim_try(server->claim))) {
@@ -122,10 +127,16 @@ static void close_now(struct handle *handle, struct server *server, void *caller
         transaction_finished(handle, server, caller);
     if (handle->waiter)
         lease_stop_waiting(handle);
+    if (handle->posted) {
+        delivery_withdraw(handle);
+        server = lease_held(handle);
+    }
     enum ledger_handle_state state = count_out(handle, caller);
     if (server)
         close_lease(handle, server);
     set_remove_handle(set, handle);
+    if (handle->descriptor)
+        descriptor_free(handle->descriptor);
     close_row(handle, state);
     handle_free(handle);
     set_put(set);

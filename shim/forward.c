@@ -6,9 +6,10 @@
  *   READ     answer_NAME(handle, …)        STATE  keep_NAME(handle, …)
  *   QUERY    as RUN, with the statement    RUN    call_begin … libpq's NAME … call_end
  *   NAMED    as RUN, with the statement's name
+ *   SEND, SENDNAMED, SENDOTHER, SYNC, LATER  call_begin_… libpq's NAME … call_end, or post_NAME(&call, …)
  *   HELD     RUN if a lease is held, else the row's last column        COPY  HELD with an error message
  *   OFFLINE  offline_begin … libpq's NAME … offline_end
- *   CUSTOM   nothing here: connect.c, cancel.c, callbacks.c
+ *   CUSTOM   nothing here: connect.c, cancel.c, callbacks.c, asynchronous.c
  *   Inside a row's arguments `conn` is the PGconn that the forwarded call gets; answers take the others.
  */
 #define _GNU_SOURCE
@@ -16,6 +17,7 @@
 #include "facade.h"
 #include "manners.h"
 #include "offline.h"
+#include "outbox.h"
 
 #define REST_(first, ...) __VA_OPT__(, ) __VA_ARGS__
 #define REST(arguments) REST_ arguments
@@ -47,6 +49,20 @@
         return result;                                                                                    \
     }
 
+#define FORWARD_OR_POST(begin, return_type, name, parameters, arguments, otherwise)                 \
+    EXPORT return_type name parameters {                                                            \
+        struct handle *handle = handle_of((const PGconn **)&conn, #name);                           \
+        if (!handle)                                                                                \
+            return libpq_of(CALLER)->name arguments;                                                \
+        struct call call;                                                                           \
+        CALL_FROM(&call, #name);                                                                    \
+        if (!(conn = (begin)))                                                                      \
+            return call.posted ? post_##name(&call REST(arguments)) : otherwise;                    \
+        return_type result = handle->libpq->name arguments;                                         \
+        call_end(&call);                                                                            \
+        return result;                                                                              \
+    }
+
 /* A PGresult is noted before it is the program's. */
 static inline void gave_else(struct call *call, const struct handle *handle, const PGresult *result) {
     (void)call;
@@ -68,6 +84,12 @@ static inline void gave_else(struct call *call, const struct handle *handle, con
     FORWARD_BETWEEN(call, &call, call_begin_copy(&call, handle), call_end, __VA_ARGS__)
 #define FORWARD_OFFLINE(pin, ...) \
     FORWARD_BETWEEN(offline, &offline.call, offline_begin(&offline, handle), offline_end, __VA_ARGS__)
+#define FORWARD_SEND(pin, ...) FORWARD_OR_POST(call_begin_send(&call, handle, PIN_##pin, query), __VA_ARGS__)
+#define FORWARD_SENDNAMED(pin, ...) FORWARD_OR_POST(call_begin_send_named(&call, handle, &stmt), __VA_ARGS__)
+#define FORWARD_SENDOTHER(pin, ...) \
+    FORWARD_OR_POST(call_begin_send(&call, handle, PIN_##pin, NULL), __VA_ARGS__)
+#define FORWARD_SYNC(pin, ...) FORWARD_OR_POST(call_begin_sync(&call, handle), __VA_ARGS__)
+#define FORWARD_LATER(pin, ...) FORWARD_OR_POST(call_begin_later(&call, handle), __VA_ARGS__)
 #define FORWARD_CUSTOM(pin, ...)
 
 #define CALL(class, pin, return_type, name, parameters, arguments, otherwise) \

@@ -8,6 +8,8 @@
 #include <string.h>
 #include <time.h>
 
+#include "settings.h"
+
 enum { WORDS = 128 };
 
 /* libpq gives no SQLSTATE for a failed connect, but in verbose messages it stands behind the severity. */
@@ -93,20 +95,21 @@ static bool drive(struct libpq *libpq, PGconn *conn, int seconds, bool *timed_ou
     return wants == PGRES_POLLING_OK;
 }
 
-enum growth growth_connect(struct set *set, struct handle *handle, struct server **grown) {
+/* One try. On success `*grown` is listed in no set yet and its lease is LEASE_ENGINE. */
+static enum growth connect_to(struct set *set, const struct identity *home, struct server **grown,
+                              char **problem) {
     struct libpq *libpq = set->libpq;
     const char *keywords[WORDS], *values[WORDS];
-    const struct identity *homes[2] = {handle->identity, NULL};
+    const struct identity *homes[2] = {home, NULL};
     enum growth outcome = GROWTH_FAILED;
-    *grown = NULL;
     for (int i = homes[0] ? 0 : 1; i < 2; i++) {
         bool timed_out;
+        free(*problem);
+        *problem = NULL;
         target_words(set, homes[i], keywords, values);
         PGconn *conn = libpq->PQconnectStartParams(keywords, values, 0);
-        if (!conn) {
-            handle_say(handle, "out of memory\n");
+        if (!conn)
             return GROWTH_FAILED;
-        }
         libpq->PQsetErrorVerbosity(conn, PQERRORS_VERBOSE);
         if (libpq->PQstatus(conn) != CONNECTION_BAD && drive(libpq, conn, connect_timeout(set), &timed_out)) {
             libpq->PQsetErrorVerbosity(conn, PQERRORS_DEFAULT);
@@ -119,15 +122,77 @@ enum growth growth_connect(struct set *set, struct handle *handle, struct server
             *grown = server;
             return GROWTH_DONE;
         }
-        char *message = strdup(libpq->PQerrorMessage(conn));
+        const char *message = libpq->PQerrorMessage(conn);
+        outcome = growth_message_is_refusal(message) ? GROWTH_REFUSED : GROWTH_FAILED;
+        *problem = strdup(message[0] ? message : "timeout expired\n");
         libpq->PQfinish(conn);
-        outcome = message && growth_message_is_refusal(message) ? GROWTH_REFUSED : GROWTH_FAILED;
-        if (message)
-            plain_message(message);
-        handle_say(handle, message && message[0] ? message : "timeout expired\n");
-        free(message);
+        if (*problem)
+            plain_message(*problem);
         if (outcome == GROWTH_REFUSED)
             return outcome;
     }
     return outcome;
+}
+
+/* Connects that were under way in threads that are no more. */
+static void forget_the_dead(struct set *set) {
+    for (unsigned i = 0; i < set->connecting && i < SET_CONNECTORS; i++)
+        if (!process_thread_lives(set->connectors[i]))
+            set->connectors[i--] = set->connectors[--set->connecting % SET_CONNECTORS];
+}
+
+bool growth_is_allowed(struct set *set) {
+    uint32_t cap = settings()->max_connections;
+    if (set->connecting)
+        forget_the_dead(set);
+    if (!set->target)
+        return false;
+    return (cap == SETTING_NO_LIMIT || set->open + set->connecting < cap) &&
+           recorder_now() >= set->refused_until;
+}
+
+/* A connect that was left by longjmp never ends; the thread that comes here again tells. */
+static void connect_begins(struct set *set) {
+    unsigned i = 0;
+    while (i < set->connecting && i < SET_CONNECTORS && set->connectors[i] != process_thread())
+        i++;
+    if (i < SET_CONNECTORS)
+        set->connectors[i] = process_thread();
+    if (i == set->connecting)
+        set->connecting++;
+}
+
+static void connect_ends(struct set *set) {
+    set->connecting--;
+    for (unsigned i = 0; i < SET_CONNECTORS; i++)
+        if (set->connectors[i] == process_thread()) {
+            set->connectors[i] = set->connecting < SET_CONNECTORS ? set->connectors[set->connecting] : 0;
+            break;
+        }
+}
+
+struct server *growth_add(struct set *set, const struct identity *home, struct quiet *quiet,
+                          enum growth *outcome, char **problem) {
+    struct server *server = NULL;
+    *problem = NULL;
+    connect_begins(set);
+    pthread_mutex_unlock(&set->lock);
+    quiet_end(quiet);
+    *outcome = connect_to(set, home, &server, problem);
+    if (*outcome == GROWTH_REFUSED && sets_close_idle(set) > 0)
+        for (int tries = 0; *outcome == GROWTH_REFUSED && growth_wait_for_room(tries); tries++)
+            *outcome = connect_to(set, home, &server, problem);
+    quiet_begin(quiet);
+    pthread_mutex_lock(&set->lock);
+    connect_ends(set);
+    if (*outcome == GROWTH_REFUSED)
+        set->refused_until = recorder_now() + GROWTH_PAUSE;
+    if (server && !set_add_server(set, server)) {
+        pthread_mutex_unlock(&set->lock);
+        server_close(server);
+        pthread_mutex_lock(&set->lock);
+        server = NULL;
+        *outcome = GROWTH_FAILED;
+    }
+    return server;
 }

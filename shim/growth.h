@@ -4,15 +4,25 @@
 #ifndef PQONE_GROWTH_H
 #define PQONE_GROWTH_H
 
+#include "quiet.h"
 #include "set.h"
 
 enum growth { GROWTH_DONE, GROWTH_REFUSED, GROWTH_FAILED };
 
-/* Connects to the set's target, for a handle: to the very server that the handle knows, if that one still
- * answers. GROWTH_REFUSED: the server said 53300, too many connections. On failure the handle's error
- * message is libpq's. Blocks as PQconnectdb does; no lock may be held. On success `*grown` is listed in no
- * set yet and its lease is LEASE_ENGINE. */
-enum growth growth_connect(struct set *set, struct handle *handle, struct server **grown);
+/* Nanoseconds for which a server that said no is not asked again. */
+enum { GROWTH_PAUSE = 500000000 };
+
+/* May the set have another connection: by PQONE_MAX_CONNECTIONS, and by what the server said last? Under the set
+ * lock. */
+bool growth_is_allowed(struct set *set);
+
+/* Connects to the set's target: to the very server that `home` (NULL: any) describes, if that one still answers.
+ * If the server refuses for want of room, what this process has idle there is closed and the connect tried again.
+ * Under the set lock and in quiet, which are given up for the connect. On success the connection is listed in the
+ * set, its lease LEASE_ENGINE; else NULL, and `*problem` is libpq's message, for the caller to free (NULL: no
+ * memory). Blocks as PQconnectdb does. */
+struct server *growth_add(struct set *set, const struct identity *home, struct quiet *quiet,
+                          enum growth *outcome, char **problem);
 
 /* Is this libpq's message of a refusal for want of room, as far as one can tell without the SQLSTATE? */
 bool growth_message_is_refusal(const char *message);

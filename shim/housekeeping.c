@@ -5,12 +5,13 @@
 
 #include <errno.h>
 #include <pthread.h>
-#include <signal.h>
 #include <time.h>
 
+#include "delivery.h"
 #include "lease.h"
 #include "set.h"
 #include "settings.h"
+#include "thread.h"
 #include "unused.h"
 
 static pthread_mutex_t lock =
@@ -100,6 +101,11 @@ static void keep_house(struct set *set, void *context) {
     }
 }
 
+static void look_at_who_waits(struct set *set, void *context) {
+    struct round *round = context;
+    delivery_look(set, round->now, &round->next);
+}
+
 static void look_for_unused(struct set *set, void *context) {
     struct round *round = context;
     unused_look(set, round->now, &round->next);
@@ -129,6 +135,7 @@ static void *housekeeper(void *argument) {
         pthread_mutex_unlock(&lock);
         struct round round = {recorder_now(), INT64_MAX, !settings()->idle_timeout_is_default};
         sets_visit(keep_house, &round);
+        sets_visit(look_at_who_waits, &round);
         if (settings()->leak_threshold != SETTING_NEVER)
             sets_visit(look_for_unused, &round);
         pthread_mutex_lock(&lock);
@@ -149,28 +156,6 @@ static void *housekeeper(void *argument) {
     return NULL;
 }
 
-/* Signals are the program's: the thread takes none. */
-static bool start_thread(void) {
-    pthread_t thread;
-    pthread_attr_t attributes;
-    sigset_t all, before;
-    sigfillset(&all);
-    pthread_attr_init(&attributes);
-    pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
-    pthread_attr_setstacksize(&attributes, 256 * 1024); /* TLS libraries and resolvers want their share */
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    bool started = pthread_create(&thread, &attributes, housekeeper, NULL) == 0;
-    if (!started) { /* thread-local variables of the program may need more stack than that */
-        pthread_attr_destroy(&attributes);
-        pthread_attr_init(&attributes);
-        pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
-        started = pthread_create(&thread, &attributes, housekeeper, NULL) == 0;
-    }
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    pthread_attr_destroy(&attributes);
-    return started;
-}
-
 void housekeeping_start(int64_t due) {
     int saved_errno = errno;
     pthread_mutex_lock(&lock);
@@ -179,7 +164,7 @@ void housekeeping_start(int64_t due) {
     if (running && due < wakes_at)
         pthread_cond_broadcast(&changed);
     else if (!running && !stopping)
-        running = start_thread();
+        running = thread_start(housekeeper, NULL);
     pthread_mutex_unlock(&lock);
     errno = saved_errno;
 }

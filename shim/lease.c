@@ -3,13 +3,16 @@
 #include "lease.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "claim.h"
+#include "delivery.h"
 #include "growth.h"
 #include "housekeeping.h"
 #include "quiet.h"
 #include "settings.h"
+#include "sockets/descriptor.h"
 #include "wait.h"
 #include "watch/call_site.h"
 #include "watch/log.h"
@@ -36,6 +39,7 @@ void lease_drop(struct server *server) {
     wait_look_again(set);
     pthread_mutex_unlock(&set->lock);
     server_close(server);
+    deliver_if_due(set);
 }
 
 void lease_set_free(struct server *server) {
@@ -45,6 +49,23 @@ void lease_set_free(struct server *server) {
     atomic_store(&server->lease, LEASE_FREE(0));
     wait_hand_over(set);
     pthread_mutex_unlock(&set->lock);
+    deliver_if_due(set);
+}
+
+/* A cancel may still be on its way: nobody gets the connection before the server has answered something after
+ * it, for which nobody waits. */
+static void outlive_cancel(struct server *server) {
+    atomic_store(&server->lease, LEASE_ENGINE);
+    if (atomic_load(&server->spent) || !server_start_cleaning(server, false, false)) {
+        lease_drop(server);
+        return;
+    }
+    lease_settled(server, SETTLE_LATER);
+    housekeeping_start(recorder_now());
+}
+
+static bool may_be_cancelled(const struct server *server) {
+    return atomic_load(&server->spent) || atomic_load(&server->cancelling) || atomic_load(&server->cancelled);
 }
 
 void lease_settled(struct server *server, enum settle settled) {
@@ -78,33 +99,36 @@ static bool is_over_age(const struct server *server) {
            (wish->idle_timeout != SETTING_NEVER && server_unused_for(server) > wish->idle_timeout);
 }
 
-bool lease_prepare(struct handle *handle, struct server *server) {
-    if (server->dressed != number_of(handle) || handle->restyle) {
-        if (!server_has_its_descriptor(server)) {
-            atomic_store(&server->lease, LEASE_ENGINE);
-            lease_drop(server);
-            return false;
-        }
-        if (!server_outlive_cancel(server)) {
-            lease_drop(server);
-            return false;
-        }
-        atomic_fetch_add_explicit(&server->row->leases, 1, memory_order_relaxed);
-    }
-    if (server_unused_for(server) >= LEASE_FRESH && server_is_dead(server)) {
-        char place[16];
-        atomic_fetch_add(&recorder()->counters.replaced_dead, 1);
-        log_event(
-            LOG_CONNECT, handle->site, 0,
-            "server connection pid %d to %s had died while idle and is replaced, for the handle opened at %s",
-            server->row->backend_pid, set_name(server->set), log_site(handle->site, place));
+static bool is_dead(const struct set *set, uint32_t site, struct server *server) {
+    char place[16];
+    if (server_unused_for(server) < LEASE_FRESH || !server_is_dead(server))
+        return false;
+    atomic_fetch_add(&recorder()->counters.replaced_dead, 1);
+    log_event(
+        LOG_CONNECT, site, 0,
+        "server connection pid %d to %s had died while idle and is replaced, for the handle opened at %s",
+        server->row->backend_pid, set_name(set), log_site(site, place));
+    return true;
+}
+
+bool lease_is_usable(const struct handle *handle, struct server *server) {
+    if (!server_has_its_descriptor(server)) {
+        atomic_store(&server->lease, LEASE_ENGINE);
         lease_drop(server);
         return false;
     }
-    if (is_over_age(server)) {
+    if (may_be_cancelled(server)) {
+        outlive_cancel(server);
+        return false;
+    }
+    if (is_dead(server->set, handle->site, server) || is_over_age(server)) {
         lease_drop(server);
         return false;
     }
+    return true;
+}
+
+static void put_on(struct handle *handle, struct server *server) {
     if (server->identity != handle->identity)
         introduce(handle, server);
     handle->status = CONNECTION_OK;
@@ -112,19 +136,35 @@ bool lease_prepare(struct handle *handle, struct server *server) {
         server_dress(server, handle);
         handle->restyle = false;
     }
+}
+
+void lease_collect(struct handle *handle, struct server *server) {
+    hold(handle, server);
+    put_on(handle, server);
+}
+
+bool lease_prepare(struct handle *handle, struct server *server) {
+    if (server->dressed != number_of(handle) || handle->restyle) {
+        if (!lease_is_usable(handle, server))
+            return false;
+        atomic_fetch_add_explicit(&server->row->leases, 1, memory_order_relaxed);
+    } else if (is_dead(server->set, handle->site, server) || is_over_age(server)) {
+        lease_drop(server);
+        return false;
+    }
+    put_on(handle, server);
     return true;
 }
 
 /* The free connection that was used last, so that a surplus grows old and is closed. Under the set lock. */
-static struct server *take_free(struct set *set, struct handle *handle, enum patience patience) {
+static struct server *take_free(struct set *set, struct handle *handle) {
     for (;;) {
         struct server *best = NULL;
         uint64_t best_lease = 0;
         for (unsigned i = 0; i < set->open; i++) {
             struct server *server = set->servers[i];
             uint64_t lease = atomic_load(&server->lease);
-            if (lease & 1 || (handle->identity && handle->identity != server->identity) ||
-                (patience == NONE && atomic_load(&server->cancelled)))
+            if (lease & 1 || (handle->identity && handle->identity != server->identity))
                 continue;
             if (!best || server_last_used(server) > server_last_used(best)) {
                 best = server;
@@ -155,69 +195,16 @@ static struct server *take_strange(struct set *set, struct handle *handle) {
     return handle->identity ? set_take_idle(set, is_strange, handle) : NULL;
 }
 
-/* Connects that were under way in threads that are no more. */
-static void forget_the_dead(struct set *set) {
-    for (unsigned i = 0; i < set->connecting && i < SET_CONNECTORS; i++)
-        if (!process_thread_lives(set->connectors[i]))
-            set->connectors[i--] = set->connectors[--set->connecting % SET_CONNECTORS];
-}
-
-static bool may_grow(struct set *set) {
-    uint32_t cap = settings()->max_connections;
-    if (set->connecting)
-        forget_the_dead(set);
-    if (!set->target)
-        return false;
-    return (cap == SETTING_NO_LIMIT || set->open + set->connecting < cap) &&
-           recorder_now() >= set->refused_until;
-}
-
-/* A connect that was left by longjmp never ends; the thread that comes here again tells. */
-static void connect_begins(struct set *set) {
-    unsigned i = 0;
-    while (i < set->connecting && i < SET_CONNECTORS && set->connectors[i] != process_thread())
-        i++;
-    if (i < SET_CONNECTORS)
-        set->connectors[i] = process_thread();
-    if (i == set->connecting)
-        set->connecting++;
-}
-
-static void connect_ends(struct set *set) {
-    set->connecting--;
-    for (unsigned i = 0; i < SET_CONNECTORS; i++)
-        if (set->connectors[i] == process_thread()) {
-            set->connectors[i] = set->connecting < SET_CONNECTORS ? set->connectors[set->connecting] : 0;
-            break;
-        }
-}
-
 /* Under the set lock, which is given up for the connect. */
 static struct server *grow(struct set *set, struct handle *handle, struct quiet *quiet,
                            enum growth *outcome) {
-    struct server *server;
-    connect_begins(set);
-    pthread_mutex_unlock(&set->lock);
-    quiet_end(quiet);
-    *outcome = growth_connect(set, handle, &server);
-    /* Room that our own idle connections to that server take is room we can make. */
-    if (*outcome == GROWTH_REFUSED && sets_close_idle(set) > 0)
-        for (int tries = 0; *outcome == GROWTH_REFUSED && growth_wait_for_room(tries); tries++)
-            *outcome = growth_connect(set, handle, &server);
-    quiet_begin(quiet);
-    pthread_mutex_lock(&set->lock);
-    connect_ends(set);
-    if (*outcome == GROWTH_REFUSED)
-        set->refused_until = recorder_now() + INT64_C(500000000);
-    if (!server)
-        return NULL;
-    if (!set_add_server(set, server)) {
-        pthread_mutex_unlock(&set->lock);
-        server_close(server);
-        pthread_mutex_lock(&set->lock);
-        return NULL;
-    }
-    atomic_store(&server->lease, LEASE_TAKEN(number_of(handle)));
+    char *problem;
+    struct server *server = growth_add(set, handle->identity, quiet, outcome, &problem);
+    if (server)
+        atomic_store(&server->lease, LEASE_TAKEN(number_of(handle)));
+    else
+        handle_say(handle, problem ? problem : "out of memory\n");
+    free(problem);
     return server;
 }
 
@@ -242,8 +229,7 @@ static void time_is_over(struct set *set, struct handle *handle) {
     pthread_mutex_lock(&set->lock);
 }
 
-void lease_say_over_cap(const struct handle *handle, const char *why) {
-    struct set *set = handle->set;
+void lease_say_over_cap(struct set *set, uint32_t site, const char *why) {
     uint32_t cap = settings()->max_connections;
     char place[16];
     if (cap == SETTING_NO_LIMIT)
@@ -254,9 +240,9 @@ void lease_say_over_cap(const struct handle *handle, const char *why) {
     if (open <= cap)
         return;
     atomic_fetch_add(&recorder()->counters.over_cap, 1);
-    log_event(LOG_WAIT, handle->site, 1,
+    log_event(LOG_WAIT, site, 1,
               "%u server connections to %s, over PQONE_MAX_CONNECTIONS=%u: %s; for the handle opened at %s",
-              open, set_name(set), cap, why, log_site(handle->site, place));
+              open, set_name(set), cap, why, log_site(site, place));
 }
 
 /* Nobody can give one back but those who are stuck as well: rather one too many than a hang. */
@@ -266,7 +252,7 @@ static struct server *go_over_the_cap(struct set *set, struct handle *handle, st
     if (server) {
         pthread_mutex_unlock(&set->lock);
         lease_say_over_cap(
-            handle, "whoever holds the others is pinned or waits itself, so waiting could not have ended");
+            set, handle->site, "whoever holds the others is pinned or waits itself, so waiting could not have ended");
         pthread_mutex_lock(&set->lock);
     }
     return server;
@@ -294,7 +280,7 @@ static struct server *find(struct set *set, struct handle *handle, struct quiet 
         wait_was_left(set);
     int64_t deadline = recorder_now() + settings()->wait_timeout;
     for (;;) {
-        if (wait_is_first(set, handle->waiter) && (server = take_free(set, handle, patience)))
+        if (wait_is_first(set, handle->waiter) && (server = take_free(set, handle)))
             break;
         struct server *cleaning = take_cleaning(set);
         if (cleaning) {
@@ -308,7 +294,7 @@ static struct server *find(struct set *set, struct handle *handle, struct quiet 
         if (patience != ALL)
             return NULL;
         enum growth outcome = GROWTH_REFUSED;
-        if (may_grow(set)) {
+        if (growth_is_allowed(set)) {
             server = grow(set, handle, quiet, &outcome);
             if (!server && outcome == GROWTH_FAILED)
                 handle->status = CONNECTION_BAD;
@@ -350,14 +336,15 @@ void lease_stop_waiting(struct handle *handle) {
         wait_hand_over(set);
     }
     pthread_mutex_unlock(&set->lock);
+    deliver_if_due(set);
 }
 
 /* What most handles find that are not the last user of a connection: a free one. */
-static struct server *take_at_once(struct set *set, struct handle *handle, enum patience patience) {
+static struct server *take_at_once(struct set *set, struct handle *handle) {
     if (handle->waiter)
         return NULL;
     pthread_mutex_lock(&set->lock);
-    struct server *server = wait_is_first(set, NULL) ? take_free(set, handle, patience) : NULL;
+    struct server *server = wait_is_first(set, NULL) ? take_free(set, handle) : NULL;
     if (server)
         hold(handle, server);
     pthread_mutex_unlock(&set->lock);
@@ -367,7 +354,7 @@ static struct server *take_at_once(struct set *set, struct handle *handle, enum 
 static struct server *take_slowly(struct handle *handle, enum patience patience) {
     struct set *set = handle->set;
     for (;;) {
-        struct server *idle = take_at_once(set, handle, patience);
+        struct server *idle = take_at_once(set, handle);
         if (idle && lease_prepare(handle, idle))
             return idle;
         if (idle)
@@ -382,6 +369,7 @@ static struct server *take_slowly(struct handle *handle, enum patience patience)
             hold(handle, server);
         pthread_mutex_unlock(&set->lock);
         quiet_end(&quiet);
+        deliver_if_due(set); /* while we waited, some may have been handed over that no thread sleeps for */
         if (needs_a_housekeeper)
             housekeeping_start(recorder_now() + settings()->linger);
         if (!server)
@@ -461,13 +449,21 @@ struct server *lease_try_cleaned(struct handle *handle) {
 
 void lease_release(struct handle *handle, struct server *server) {
     struct set *set = server->set;
+    struct descriptor *descriptor = atomic_load_explicit(&handle->descriptor, memory_order_relaxed);
+    if (__builtin_expect(descriptor != NULL, 0))
+        descriptor_leave(descriptor);
     server_used_now(server);
     atomic_store_explicit(&server->holder, 0, memory_order_relaxed);
+    if (__builtin_expect(may_be_cancelled(server), 0)) {
+        outlive_cancel(server);
+        return;
+    }
     atomic_store(&server->lease, LEASE_FREE(number_of(handle)));
     if (__builtin_expect(atomic_load(&set->waiting) != 0, 0)) {
         pthread_mutex_lock(&set->lock);
         wait_hand_over(set);
         pthread_mutex_unlock(&set->lock);
+        deliver_if_due(set);
     }
 }
 

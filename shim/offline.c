@@ -28,7 +28,7 @@ static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* guards the list; not
 static struct stand_in *list;
 
 struct handshake {
-    char bytes[512];
+    char bytes[2048];
     size_t length;
 };
 
@@ -91,13 +91,14 @@ static bool peer_is_us(int peer) {
     return getsockopt(peer, SOL_SOCKET, SO_PEERCRED, &who, &size) == 0 && who.pid == getpid();
 }
 
-static bool shake_hands(struct libpq *libpq, PGconn *conn, int listener, const struct handshake *handshake) {
+/* The server's end of the connection, which is ours as well; -1 if it came to nothing. */
+static int shake_hands(struct libpq *libpq, PGconn *conn, int listener, const struct handshake *handshake) {
     struct pollfd caller = {.fd = listener, .events = POLLIN};
     if (libpq->PQstatus(conn) == CONNECTION_BAD || poll(&caller, 1, 1000) != 1)
-        return false;
+        return -1;
     int peer = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
     if (peer < 0)
-        return false;
+        return -1;
     bool done = false;
     if (peer_is_us(peer) &&
         send(peer, handshake->bytes, handshake->length, MSG_NOSIGNAL) == (ssize_t)handshake->length) {
@@ -110,8 +111,10 @@ static bool shake_hands(struct libpq *libpq, PGconn *conn, int listener, const s
         }
         done = wants == PGRES_POLLING_OK;
     }
+    if (done)
+        return peer;
     close(peer);
-    return done;
+    return -1;
 }
 
 /* Whatever the environment or a service asks of a real server, nobody has no TLS and wants no password. */
@@ -136,7 +139,7 @@ static const struct {
 };
 enum { WORDS = sizeof words / sizeof *words };
 
-static PGconn *connect_to_nobody(struct libpq *libpq, const struct handshake *handshake) {
+static PGconn *connect_to_nobody(struct libpq *libpq, const struct handshake *handshake, int *peer) {
     char name[80];
     int listener = listen_privately(name, sizeof name);
     if (listener < 0)
@@ -148,11 +151,10 @@ static PGconn *connect_to_nobody(struct libpq *libpq, const struct handshake *ha
             values[count++] = words[i].value;
         }
     PGconn *conn = libpq->PQconnectStartParams(keywords, values, 0);
-    if (!conn || !shake_hands(libpq, conn, listener, handshake)) {
+    *peer = conn ? shake_hands(libpq, conn, listener, handshake) : -1;
+    if (*peer < 0) {
         libpq->PQfinish(conn);
         conn = NULL;
-    } else {
-        close(libpq->PQsocket(conn)); /* it never speaks again, and never is finished */
     }
     close(listener);
     return conn;
@@ -173,23 +175,28 @@ static struct stand_in *make(struct libpq *libpq, const struct handshake *handsh
     stand_in->libpq = libpq;
     stand_in->length = handshake->length;
     stand_in->text = malloc(handshake->length);
-    stand_in->conn = stand_in->text ? connect_to_nobody(libpq, handshake) : NULL;
+    int peer;
+    stand_in->conn = stand_in->text ? connect_to_nobody(libpq, handshake, &peer) : NULL;
     if (!stand_in->conn) {
         free(stand_in->text);
         free(stand_in);
         return NULL;
     }
+    close(peer);
+    close(libpq->PQsocket(stand_in->conn)); /* it never speaks again, and never is finished */
     memcpy(stand_in->text, handshake->bytes, handshake->length);
     pthread_mutex_init(&stand_in->lock, NULL);
     return stand_in;
 }
 
+/* Abstract sockets came with 14. And no word of ours overrules PGHOSTADDR: libpq would knock at that address. */
+static bool is_possible(const struct handle *handle) {
+    return handle->identity && handle->libpq->version >= 140000 && !getenv("PGHOSTADDR");
+}
+
 static struct stand_in *stand_in_for(const struct handle *handle) {
     struct handshake handshake;
-    if (!handle->identity || handle->libpq->version < 140000) /* abstract sockets came with 14 */
-        return NULL;
-    /* No word of ours overrules this one, and libpq would knock at that address instead. */
-    if (getenv("PGHOSTADDR"))
+    if (!is_possible(handle))
         return NULL;
     make_handshake(&handshake, handle->identity);
     pthread_mutex_lock(&lock);
@@ -238,6 +245,49 @@ void offline_end(struct offline *offline) {
         handle->libpq->PQfreemem(handle->libpq->PQescapeIdentifier(offline->stand_in->conn, "", 0));
     }
     pthread_mutex_unlock(&offline->stand_in->lock);
+}
+
+/* The server's word, put into its fields: severity, code and message, each with its end. */
+static bool send_error(int peer, const char *sqlstate, const char *message) {
+    static const char severities[] = "SERROR\0VERROR";
+    struct handshake answer = {.length = 0};
+    char body[sizeof answer.bytes - 32];
+    size_t length = sizeof severities;
+    memcpy(body, severities, sizeof severities);
+    int rest = snprintf(body + length, sizeof body - length - 1, "C%s%cM%.*s", sqlstate, 0,
+                        (int)(sizeof body - length - 16), message);
+    length += (size_t)rest + 1;
+    body[length++] = '\0';
+    add_message(&answer, 'E', body, length);
+    add_message(&answer, 'Z', "I", 1);
+    return send(peer, answer.bytes, answer.length, MSG_NOSIGNAL) == (ssize_t)answer.length;
+}
+
+PGresult *offline_error(struct handle *handle, const char *sqlstate, const char *message) {
+    struct libpq *libpq = handle->libpq;
+    struct handshake handshake;
+    PGresult *result = NULL;
+    PGconn *conn = NULL;
+    int peer = -1, saved_errno = errno;
+    if (is_possible(handle)) {
+        make_handshake(&handshake, handle->identity);
+        conn = connect_to_nobody(libpq, &handshake, &peer);
+    }
+    if (conn) {
+        libpq->PQsetNoticeReceiver(conn, handle->manners.receiver, handle->manners.receiver_argument);
+        libpq->PQsetNoticeProcessor(conn, handle->manners.processor, handle->manners.processor_argument);
+        libpq->PQsetErrorVerbosity(conn, handle->manners.verbosity);
+        if (libpq->PQsendQuery(conn, "") && send_error(peer, sqlstate, message))
+            result = libpq->PQgetResult(conn);
+        close(peer);
+        libpq->PQfinish(conn);
+    }
+    if (result)
+        handle_say(handle, libpq->PQresultErrorMessage(result));
+    else
+        handle_sayf(handle, "%s\n", message);
+    errno = saved_errno;
+    return result ? result : libpq->PQmakeEmptyPGresult(NULL, PGRES_FATAL_ERROR);
 }
 
 void offline_fork(enum fork_side side) {

@@ -23,6 +23,10 @@ struct offline {
 PGconn *offline_begin(struct offline *offline, struct handle *handle);
 void offline_end(struct offline *offline);
 
+/* A result as libpq would have made it of a server's ErrorResponse, for a query that no server ever saw; the
+ * handle's error message says the same. NULL: no memory. */
+PGresult *offline_error(struct handle *handle, const char *sqlstate, const char *message);
+
 void offline_fork(enum fork_side side);
 
 #endif

@@ -16,6 +16,7 @@
 #include "quiet.h"
 #include "results.h"
 #include "settings.h"
+#include "sockets/descriptor.h"
 #include "unused.h"
 #include "watch/call_site.h"
 #include "watch/log.h"
@@ -199,7 +200,7 @@ void open_completed(struct handle *handle, struct server *server) {
     if (listed && !settings()->idle_timeout_is_default)
         housekeeping_start(recorder_now());
     if (listed)
-        lease_say_over_cap(handle, "a connect never waits for capacity");
+        lease_say_over_cap(set, handle->site, "a connect never waits for capacity");
 }
 
 static bool is_refused(struct libpq *libpq, const PGconn *conn) {
@@ -446,6 +447,29 @@ PGPing ping(const struct request *request, void *caller) {
     return answer;
 }
 
+/* What the program is to wait for, its number shows. */
+static void show_wait(const struct handle *handle, struct server *server, PostgresPollingStatusType status) {
+    struct descriptor *descriptor = atomic_load_explicit(&handle->descriptor, memory_order_relaxed);
+    if (!descriptor)
+        return;
+    if (status == PGRES_POLLING_READING || status == PGRES_POLLING_WRITING)
+        descriptor_follow(descriptor, server, status == PGRES_POLLING_WRITING ? AWAIT_ROOM : AWAIT_INPUT);
+    else if (status == PGRES_POLLING_FAILED)
+        descriptor_leave(descriptor);
+}
+
+/* PQconnectStart was answered with a connection that was open: the first poll is the last. */
+static PostgresPollingStatusType poll_open_one(struct handle *handle, struct server *server) {
+    handle->opening = false;
+    handle->status = CONNECTION_OK;
+    if (settings()->mode == MODE_SESSION)
+        lease_pin(handle, server, PIN_MODE, NULL);
+    lease_unpin(handle, server, UINT32_C(1) << PIN_CONNECTING);
+    if (atomic_load(&handle->pin) == PIN_NONE)
+        lease_release(handle, server);
+    return PGRES_POLLING_OK;
+}
+
 PostgresPollingStatusType open_poll(struct handle *handle, bool reset) {
     struct server *server = lease_held(handle);
     if (!server)
@@ -454,19 +478,12 @@ PostgresPollingStatusType open_poll(struct handle *handle, bool reset) {
         if (!lease_take(handle)) /* claims it, or says whose it is */
             return PGRES_POLLING_FAILED;
     }
-    if (handle->opening) {
-        handle->opening = false;
-        handle->status = CONNECTION_OK;
-        if (settings()->mode == MODE_SESSION)
-            lease_pin(handle, server, PIN_MODE, NULL);
-        lease_unpin(handle, server, UINT32_C(1) << PIN_CONNECTING);
-        if (atomic_load(&handle->pin) == PIN_NONE)
-            lease_release(handle, server);
-        return PGRES_POLLING_OK;
-    }
+    if (handle->opening)
+        return poll_open_one(handle, server);
     struct libpq *libpq = handle->libpq;
     PostgresPollingStatusType status =
         reset ? libpq->PQresetPoll(server->conn) : libpq->PQconnectPoll(server->conn);
+    show_wait(handle, server, status);
     if (server->state != SERVER_OPENING)
         return status;
     if (status == PGRES_POLLING_OK) {

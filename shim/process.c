@@ -19,6 +19,8 @@
 #include "results.h"
 #include "roads/roads.h"
 #include "settings.h"
+#include "sockets/descriptor.h"
+#include "sockets/relay.h"
 #include "wait.h"
 #include "watch/log.h"
 #include "watch/search_self.h"
@@ -67,6 +69,8 @@ static void pass_on(enum fork_side side) {
     servers_fork(side);
     cancellers_fork(side);
     offline_fork(side);
+    descriptors_fork(side);
+    relay_fork(side);
     foreign_fork(side);
     housekeeping_fork(side);
 }
@@ -126,6 +130,8 @@ static void disinherit(struct set *set) {
     while (set->open > 0) {
         struct server *server = set->servers[set->open - 1];
         atomic_store(&server->cancelling, 0);
+        atomic_store(&server->descriptor, NULL);
+        atomic_store(&server->armed, 0);
         bool unused = !(atomic_load(&server->lease) & 1);
         set_remove_server(set, server);
         server->row = NULL; /* a row of the parent's ledger */
@@ -146,6 +152,8 @@ static void adopt_set(struct set *set, void *context) {
     set->first_connecting = 0;
     set->waiters = set->last_waiter = NULL;
     atomic_store(&set->waiting, 0);
+    atomic_store(&set->posted, 0);
+    set->growing = false;
     set->refused_until = 0;
     set_enter_in_ledger(set);
     disinherit(set);
@@ -155,6 +163,10 @@ static void adopt_set(struct set *set, void *context) {
             server->row = NULL;
         handle->inside = 0;
         handle->waiter = NULL;
+        atomic_store(&handle->posted, NULL); /* its query was the parent's */
+        atomic_store(&handle->sent_on, NULL);
+        if (handle->descriptor)
+            descriptor_fork_child(handle->descriptor);
         handle->busy = false;
         handle->warned = false;
         handle->spans = (struct spans){NULL, NULL, false};

@@ -2,6 +2,7 @@
 #define _GNU_SOURCE
 #include "claim.h"
 #include "closing.h"
+#include "delivery.h"
 #include "lease.h"
 #include "opening.h"
 
@@ -36,10 +37,18 @@ static void forget_session(struct handle *handle, struct server *server) {
     lease_unpin(handle, server, ~stays);
 }
 
+/* What it sent and no connection was had for yet is not sent any more. */
+static void forget_sent(struct handle *handle) {
+    handle->pipelined = false;
+    if (handle->posted)
+        delivery_withdraw(handle);
+}
+
 void open_again(struct handle *handle) {
     struct libpq *libpq = handle->libpq;
     if (handle->refused)
         return;
+    forget_sent(handle);
     struct server *server = take_for_reset(handle);
     if (!server) {
         /* Nothing is free: a connection more is as fresh as any. */
@@ -62,6 +71,7 @@ int open_again_start(struct handle *handle) {
     struct libpq *libpq = handle->libpq;
     if (handle->refused)
         return 0;
+    forget_sent(handle);
     struct server *server = take_for_reset(handle);
     if (!server) { /* all are in use: one more, for which nobody is waited for */
         server = open_own_start(handle);

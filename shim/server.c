@@ -17,6 +17,7 @@
 #include "quiet.h"
 #include "set.h"
 #include "settings.h"
+#include "sockets/relay.h"
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* a leaf; guards the list of free memory */
 static struct server *unused;
@@ -78,6 +79,7 @@ static void count(const struct server *server, bool opened) {
 }
 
 void server_forget(struct server *server) {
+    relay_forget(server);
     /* A signal handler of another thread may be sending its cancel right now; it takes milliseconds. What
      * comes later finds no key and does nothing. */
     PGcancel *cancel = atomic_exchange(&server->cancel, NULL);
@@ -144,6 +146,7 @@ bool server_has_its_descriptor(const struct server *server) {
 /* PQfinish frees the memory but writes Terminate (and TLS its goodbye); a socket that leads nowhere in
  * place of the real one lets it write into the void. */
 void server_close_silently(struct server *server) {
+    relay_forget(server);
     if (descriptor_is_ours(server)) {
         int nowhere = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
         int descriptor = server->libpq->PQsocket(server->conn);
@@ -167,6 +170,7 @@ bool server_claim(struct server *server) {
 }
 
 void server_abandon(struct server *server) {
+    relay_forget(server);
     if (descriptor_is_ours(server))
         close(server->libpq->PQsocket(server->conn));
 }
@@ -183,6 +187,7 @@ static void close_as_it_is(struct server *server) {
 }
 
 void server_close(struct server *server) {
+    relay_forget(server);
     if (settings()->mode == MODE_OBSERVE) {
         close_as_it_is(server);
         return;
@@ -237,33 +242,19 @@ bool server_is_dead(struct server *server) {
     return false;
 }
 
-bool server_outlive_cancel(struct server *server) {
-    if (atomic_load(&server->spent))
-        return false;
-    for (int i = 0; atomic_load(&server->cancelling) && i < 1000; i++)
-        quiet_nap();
-    if (atomic_load(&server->cancelling))
-        return false;
-    if (!atomic_load(&server->cancelled))
-        return true;
-    struct libpq *libpq = server->libpq;
-    libpq->PQsetNoticeReceiver(server->conn, silent_receiver, NULL);
-    server->dressed = 0;
-    libpq->PQsetnonblocking(server->conn, 0);
-    libpq->PQclear(libpq->PQexec(server->conn, ""));
-    if (libpq->PQstatus(server->conn) == CONNECTION_BAD ||
-        libpq->PQtransactionStatus(server->conn) != PQTRANS_IDLE)
-        return false;
-    atomic_store(&server->cancelled, false);
-    return true;
+static bool send_sync(struct server *server) {
+    server->syncs++;
+    return server->libpq->PQpipelineSync(server->conn);
+}
+
+/* True with an exchange under way that comes after a cancel, or if there was none. */
+static bool send_after_cancel(struct server *server) {
+    return !atomic_exchange(&server->cancelled, false) || send_sync(server);
 }
 
 static bool send_step(struct server *server, const char *statement) {
-    if (!server->libpq->PQsendQueryParams(server->conn, statement, 0, NULL, NULL, NULL, NULL, 0) ||
-        !server->libpq->PQpipelineSync(server->conn))
-        return false;
-    server->syncs++;
-    return true;
+    return server->libpq->PQsendQueryParams(server->conn, statement, 0, NULL, NULL, NULL, NULL, 0) &&
+           send_sync(server);
 }
 
 bool server_start_cleaning(struct server *server, bool rollback, bool reset) {
@@ -275,7 +266,8 @@ bool server_start_cleaning(struct server *server, bool rollback, bool reset) {
     /* One flight, two transactions: DISCARD ALL refuses to run inside the one that ROLLBACK ends. */
     if (libpq->PQpipelineStatus(server->conn) != PQ_PIPELINE_OFF ||
         libpq->PQsetnonblocking(server->conn, 1) || !libpq->PQenterPipelineMode(server->conn) ||
-        (rollback && !send_step(server, "ROLLBACK")) || (reset && !send_step(server, "DISCARD ALL")))
+        (rollback && !send_step(server, "ROLLBACK")) || (reset && !send_step(server, "DISCARD ALL")) ||
+        (!rollback && !reset && !atomic_load(&server->cancelling) && !send_after_cancel(server)))
         return false;
     return libpq->PQflush(server->conn) >= 0;
 }
@@ -289,12 +281,10 @@ static enum settle finish_settling(struct server *server) {
     return SETTLE_CLEAN;
 }
 
-enum settle server_settle(struct server *server, int64_t timeout) {
+/* Reads until all that was sent is answered. */
+static enum settle read_answers(struct server *server, int64_t deadline) {
     struct libpq *libpq = server->libpq;
-    int64_t deadline = recorder_now() + timeout;
     int failures = 0; /* PQgetResult returns NULL between the results of two statements */
-    if (!server_has_its_descriptor(server))
-        return SETTLE_BROKEN;
     while (server->syncs > 0) {
         if (libpq->PQflush(server->conn) < 0)
             return SETTLE_BROKEN;
@@ -320,7 +310,24 @@ enum settle server_settle(struct server *server, int64_t timeout) {
         else if (status != PGRES_COMMAND_OK)
             return SETTLE_BROKEN;
     }
-    return finish_settling(server);
+    return SETTLE_CLEAN;
+}
+
+enum settle server_settle(struct server *server, int64_t timeout) {
+    int64_t deadline = recorder_now() + timeout;
+    if (!server_has_its_descriptor(server) || atomic_load(&server->spent))
+        return SETTLE_BROKEN;
+    for (;;) {
+        enum settle settled = read_answers(server, deadline);
+        if (settled != SETTLE_CLEAN)
+            return settled;
+        if (atomic_load(&server->cancelling))
+            return SETTLE_LATER;
+        if (!atomic_load(&server->cancelled))
+            return finish_settling(server);
+        if (!send_after_cancel(server))
+            return SETTLE_BROKEN;
+    }
 }
 
 void server_dress(struct server *server, const struct handle *handle) {

@@ -62,6 +62,12 @@ static void set_free(struct set *set) {
     free(set);
 }
 
+void set_hold(struct set *set) {
+    pthread_mutex_lock(&registry);
+    set->references++;
+    pthread_mutex_unlock(&registry);
+}
+
 void set_put(struct set *set) {
     pthread_mutex_lock(&registry);
     /* With no reference nobody has its lock, and nobody can get it but through this registry. */

@@ -30,7 +30,8 @@ struct set {
     int first_connecting;           /* the thread that makes the first connection; others wait for it */
     pthread_cond_t first_changed;
     struct waiter *waiters, *last_waiter; /* first come, first served */
-    _Atomic unsigned waiting;
+    _Atomic unsigned waiting, posted; /* all of them; those without a thread (delivery.h) */
+    bool growing;                     /* the grower connects for the latter */
     struct identity *identities;
     int64_t refused_until; /* the server said 53300: no use asking again before this */
     int64_t idle_since;    /* the last handle was finished; 0 while there are handles */
@@ -42,6 +43,9 @@ struct set {
  * set of its own each time. NULL when memory is short. Give back with set_put(). */
 struct set *set_get(struct libpq *libpq, struct target *target);
 void set_put(struct set *set);
+
+/* One reference more, for whoever has one already. No set's lock may be held. */
+void set_hold(struct set *set);
 
 /* Finds the set's row in the ledger: at first, and again in a forked child. */
 void set_enter_in_ledger(struct set *set);

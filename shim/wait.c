@@ -2,7 +2,6 @@
 #define _GNU_SOURCE
 #include "wait.h"
 
-#include <semaphore.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,17 +10,7 @@
 #include "lease.h"
 #include "watch/call_site.h"
 
-enum { MOMENT = 50000000, GONE = 300000000 }; /* nanoseconds */
-
-struct waiter {
-    struct waiter *next;        /* in the set's queue, under the set lock, as are `granted` and `seen` */
-    struct waiter *next_of_all; /* in `waiting`, under `lock` */
-    struct handle *handle;
-    int thread;
-    sem_t woken;
-    struct server *granted; /* not taken up yet */
-    int64_t seen;           /* when its thread last was here */
-};
+enum { MOMENT = 50000000, GONE = 300000000, PATIENCE = 500000000 }; /* nanoseconds */
 
 /* All that wait in any set: a thread that waits for one set may hold what another thread waits for. */
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* after a set's; a leaf */
@@ -39,21 +28,46 @@ static bool is_waiting(int thread) {
     return waiter != NULL;
 }
 
+/* May it come free without anybody's doing, and serve the handle? */
+static bool is_coming(const struct handle *handle, const struct server *server, bool *suits) {
+    uint64_t lease = atomic_load(&server->lease);
+    *suits = !handle->identity || handle->identity == server->identity;
+    if (*suits && (lease == LEASE_ENGINE || !(lease & 1))) /* being made new, or free by the time we look */
+        return true;
+    *suits = *suits && !atomic_load(&server->pinned);
+    return false;
+}
+
 bool wait_can_help(const struct set *set, const struct handle *handle) {
     if (set->connecting > 0)
         return true;
     for (unsigned i = 0; i < set->open; i++) {
         const struct server *server = set->servers[i];
-        uint64_t lease = atomic_load(&server->lease);
-        if (handle->identity && handle->identity != server->identity)
-            continue;
-        if (lease == LEASE_ENGINE || !(lease & 1)) /* being made new, or free by the time we look */
+        bool suits;
+        if (is_coming(handle, server, &suits))
             return true;
-        if (atomic_load(&server->pinned))
+        int holder = atomic_load(&server->holder);
+        if (suits && (holder == 0 || (holder != process_thread() && !is_waiting(holder) &&
+                                      process_thread_lives(holder))))
+            return true;
+    }
+    return false;
+}
+
+bool wait_posted_can_end(const struct set *set, const struct waiter *waiter, int64_t now) {
+    if (set->connecting > 0 || set->growing)
+        return true;
+    for (unsigned i = 0; i < set->open; i++) {
+        const struct server *server = set->servers[i];
+        bool suits;
+        if (is_coming(waiter->handle, server, &suits))
+            return true;
+        if (!suits)
             continue;
         int holder = atomic_load(&server->holder);
-        if (holder == 0 ||
-            (holder != process_thread() && !is_waiting(holder) && process_thread_lives(holder)))
+        int64_t resting = atomic_load(&server->resting);
+        if (holder == 0 || ((!resting || now - resting < PATIENCE) && !is_waiting(holder)) ||
+            (holder != waiter->thread && !is_waiting(holder) && process_thread_lives(holder)))
             return true;
     }
     return false;
@@ -66,31 +80,49 @@ static void is_waiting_now(struct waiter *waiter) {
     pthread_mutex_unlock(&lock);
 }
 
-struct waiter *wait_join(struct set *set, struct handle *handle) {
+struct waiter *wait_new(struct handle *handle, bool posted) {
     struct waiter *waiter = calloc(1, sizeof *waiter);
     if (!waiter)
         return NULL;
     waiter->handle = handle;
     waiter->thread = process_thread();
     waiter->seen = recorder_now();
+    waiter->posted = posted;
     sem_init(&waiter->woken, 0, 0);
+    return waiter;
+}
+
+void wait_free(struct waiter *waiter) {
+    wait_no_more(waiter);
+    outbox_clear(&waiter->outbox);
+    free(waiter->problem);
+    sem_destroy(&waiter->woken);
+    free(waiter);
+}
+
+void wait_add(struct set *set, struct waiter *waiter) {
+    waiter->next = NULL;
     if (set->last_waiter)
         set->last_waiter->next = waiter;
     else
         set->waiters = waiter;
     set->last_waiter = waiter;
     atomic_fetch_add(&set->waiting, 1);
+    if (waiter->posted)
+        atomic_fetch_add(&set->posted, 1);
+}
+
+struct waiter *wait_join(struct set *set, struct handle *handle) {
+    struct waiter *waiter = wait_new(handle, false);
+    if (!waiter)
+        return NULL;
+    wait_add(set, waiter);
     is_waiting_now(waiter);
     own_waits++;
     return waiter;
 }
 
-struct server *wait_a_moment(struct set *set, struct waiter *waiter, struct quiet *quiet) {
-    waiter->seen = recorder_now();
-    /* Who released just before we joined saw nobody waiting. */
-    wait_hand_over(set);
-    if (waiter->granted)
-        return waiter->granted;
+static void sleep_unlocked(struct set *set, struct waiter *waiter, struct quiet *quiet) {
     struct timespec until;
     clock_gettime(CLOCK_REALTIME, &until);
     until.tv_nsec += MOMENT;
@@ -103,10 +135,18 @@ struct server *wait_a_moment(struct set *set, struct waiter *waiter, struct quie
     sem_timedwait(&waiter->woken, &until);
     quiet_begin(quiet);
     pthread_mutex_lock(&set->lock);
+}
+
+struct server *wait_a_moment(struct set *set, struct waiter *waiter, struct quiet *quiet) {
+    waiter->seen = recorder_now();
+    /* Who released just before we joined saw nobody waiting. */
+    wait_hand_over(set);
+    if (!waiter->granted)
+        sleep_unlocked(set, waiter, quiet);
     return waiter->granted;
 }
 
-static void wait_no_more(struct waiter *waiter) {
+void wait_no_more(struct waiter *waiter) {
     pthread_mutex_lock(&lock);
     struct waiter **link = &waiting;
     while (*link && *link != waiter)
@@ -116,7 +156,7 @@ static void wait_no_more(struct waiter *waiter) {
     pthread_mutex_unlock(&lock);
 }
 
-static void take_out(struct set *set, struct waiter *waiter) {
+void wait_remove(struct set *set, struct waiter *waiter) {
     struct waiter **link = &set->waiters, *before = NULL;
     while (*link && *link != waiter) {
         before = *link;
@@ -128,22 +168,29 @@ static void take_out(struct set *set, struct waiter *waiter) {
     if (set->last_waiter == waiter)
         set->last_waiter = before;
     atomic_fetch_sub(&set->waiting, 1);
+    if (waiter->posted)
+        atomic_fetch_sub(&set->posted, 1);
+}
+
+void wait_sleep(struct set *set, struct waiter *waiter, struct quiet *quiet) {
+    waiter->thread = process_thread();
+    is_waiting_now(waiter);
+    sleep_unlocked(set, waiter, quiet);
+    wait_no_more(waiter);
 }
 
 struct server *wait_leave(struct set *set, struct waiter *waiter) {
-    take_out(set, waiter);
-    wait_no_more(waiter);
+    wait_remove(set, waiter);
     if (waiter->thread == process_thread() && own_waits > 0)
         own_waits--;
     struct server *granted = waiter->granted;
-    sem_destroy(&waiter->woken);
-    free(waiter);
+    wait_free(waiter);
     return granted;
 }
 
 /* A wait may be left by longjmp or end with its thread. Who was only slow finds that out, and waits on. */
 static bool is_gone(const struct waiter *waiter) {
-    return recorder_now() - waiter->seen > GONE;
+    return !waiter->posted && recorder_now() - waiter->seen > GONE;
 }
 
 bool wait_is_first(const struct set *set, const struct waiter *waiter) {
@@ -155,7 +202,7 @@ bool wait_is_first(const struct set *set, const struct waiter *waiter) {
 
 static void take_back_from_the_gone(struct set *set) {
     for (struct waiter *waiter = set->waiters; waiter; waiter = waiter->next)
-        if (waiter->granted && is_gone(waiter)) {
+        if (waiter->granted && is_gone(waiter)) { /* never a posted one */
             atomic_store(&waiter->granted->holder, 0);
             atomic_store(&waiter->granted->lease, LEASE_FREE(0));
             waiter->granted = NULL;
@@ -167,7 +214,7 @@ void wait_was_left(struct set *set) {
     if (!own_waits)
         return;
     for (struct waiter *waiter = set->waiters; waiter; waiter = waiter->next)
-        if (waiter->thread == process_thread())
+        if (waiter->thread == process_thread() && !waiter->posted)
             waiter->seen = 0;
     take_back_from_the_gone(set);
 }
@@ -194,21 +241,29 @@ static bool has_free(const struct set *set) {
 void wait_hand_over(struct set *set) {
     take_back_from_the_gone(set);
     for (struct waiter *waiter = set->waiters; waiter && has_free(set); waiter = waiter->next) {
-        if (waiter->granted || is_gone(waiter) || !process_thread_lives(waiter->thread))
+        if (waiter->granted || is_gone(waiter) || (!waiter->posted && !process_thread_lives(waiter->thread)))
             continue;
         struct server *server = take_for(set, waiter->handle);
         if (!server)
             continue; /* another may be served by what does not suit this one */
         atomic_store(&server->holder, waiter->thread);
+        atomic_store(&server->resting, 0);
         waiter->granted = server;
+        if (waiter->posted) {
+            waiter->turn = TURN_GRANTED; /* for deliver(), when the lock is free */
+            continue;
+        }
         wait_no_more(waiter);
         sem_post(&waiter->woken);
     }
 }
 
 void wait_look_again(struct set *set) {
-    if (set->waiters)
-        sem_post(&set->waiters->woken);
+    for (struct waiter *waiter = set->waiters; waiter; waiter = waiter->next)
+        if (!waiter->posted) {
+            sem_post(&waiter->woken);
+            return;
+        }
 }
 
 void wait_note_holders(const struct set *set, struct holders *holders) {
