@@ -19,6 +19,7 @@
 #include "results.h"
 #include "roads/roads.h"
 #include "settings.h"
+#include "sockets/numbers.h"
 #include "wait.h"
 #include "watch/log.h"
 #include "watch/search_self.h"
@@ -69,6 +70,7 @@ static void pass_on(enum fork_side side) {
     offline_fork(side);
     foreign_fork(side);
     housekeeping_fork(side);
+    numbers_fork(side);
 }
 
 /* Both processes will have the descriptor: whoever uses the session first has it. */
