@@ -19,7 +19,9 @@
 #include "results.h"
 #include "roads/roads.h"
 #include "settings.h"
+#include "sockets/descriptor.h"
 #include "sockets/numbers.h"
+#include "sockets/relay.h"
 #include "wait.h"
 #include "watch/log.h"
 #include "watch/search_self.h"
@@ -71,6 +73,8 @@ static void pass_on(enum fork_side side) {
     foreign_fork(side);
     housekeeping_fork(side);
     numbers_fork(side);
+    descriptors_fork(side);
+    relay_fork(side);
 }
 
 /* Both processes will have the descriptor: whoever uses the session first has it. */
