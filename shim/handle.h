@@ -72,6 +72,7 @@ struct handle {
     _Atomic int64_t now;                     /* when its last call began; with PQONE_LEAK_THRESHOLD, ended */
     struct waiter *waiter;                   /* its place in the set's queue, while it has one */
     _Atomic(struct descriptor *) descriptor; /* what PQsocket returns; NULL until it is asked for */
+    _Atomic bool wishes;                     /* socket options that no connection has yet (wishes.h) */
     bool inherited;                          /* came by fork and was never counted in this process */
     uint32_t site;
     int64_t opened;
