@@ -40,6 +40,7 @@ help:
 	'make test            everything: units, symbols, fake libpq, real programs on a throwaway PostgreSQL' \
 	'make unit            the unit tests alone' \
 	'make demo            three scenes, each without and with the shim; installs what it needs' \
+	'make demo-nextjs     a Next.js shop with Prisma, hot-reloaded, without and with the shim; says what it installs' \
 	'make bench           direct, singleton, pqone and PgBouncer in turns, as ratios' \
 	'make asan tsan       units and C programs under the address, undefined and thread sanitizers' \
 	'make test-matrix     the tests with libpq 15, 17 and 18 in folders of debootstrap; SUITES="trixie"' \
@@ -192,6 +193,11 @@ demo:
 	@$(MAKE) -s all $(demo)
 	@B=$(B) demo/run
 
+demo-nextjs:
+	@tests/install-needs build demo nextjs
+	@$(MAKE) -s all $(B)/demo/sampler
+	@B=$(B) demo/nextjs/run
+
 bench:
 	@tests/install-needs build test bench
 	@$(MAKE) -s all $(bench)
@@ -255,5 +261,5 @@ clean:
 	rm -rf $(B)
 
 -include $(shim:.o=.d) $(cli:.o=.d) $(unit:.o=.d) $(wildcard $(B)/tests/*/*.d $(B)/tests/*/*/*.d)
-.PHONY: all help test-programs test test-matrix unit demo bench asan tsan sanitized fuzz fuzz-all format lint install uninstall clean
+.PHONY: all help test-programs test test-matrix unit demo demo-nextjs bench asan tsan sanitized fuzz fuzz-all format lint install uninstall clean
 .SECONDARY:

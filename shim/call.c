@@ -18,7 +18,7 @@
 #include "lease.h"
 #include "settings.h"
 #include "sockets/descriptor.h"
-#include "sockets/relay.h"
+#include "sockets/wishes.h"
 #include "statement.h"
 #include "transaction.h"
 #include "unused.h"
@@ -176,6 +176,8 @@ static void busy_ends(struct handle *handle) {
 
 static PGconn *enter(struct call *call, struct handle *handle, struct server *server) {
     unused_no_more(handle, "used");
+    if (__builtin_expect(atomic_load_explicit(&handle->wishes, memory_order_relaxed), 0))
+        wishes_fulfil(handle, server);
     call->here = CALL_HERE;
     call->handle = handle;
     call->number = atomic_load_explicit(&handle->number, memory_order_relaxed);

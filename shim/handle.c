@@ -10,6 +10,7 @@
 #include <sys/mman.h>
 
 #include "set.h"
+#include "sockets/wishes.h"
 #include "watch/misuse.h"
 
 enum { CHUNK = 4096 };
@@ -154,6 +155,7 @@ bool handle_retire(struct handle *handle, const PGconn *conn) {
 
 void handle_free(struct handle *handle) {
     free(handle->error);
+    wishes_forget(handle);
     while (handle->parameters) {
         struct parameter *parameter = handle->parameters;
         handle->parameters = parameter->next;

@@ -76,6 +76,7 @@ struct handle {
     _Atomic bool withdrawn;                  /* a cancel came while it waited */
     bool pipelined;                          /* in pipeline mode while it holds no connection */
     _Atomic(struct descriptor *) descriptor; /* what PQsocket returns; NULL until it is asked for */
+    _Atomic bool wishes;                     /* socket options that no connection has yet (wishes.h) */
     bool inherited;                          /* came by fork and was never counted in this process */
     uint32_t site;
     int64_t opened;

@@ -20,6 +20,7 @@
 #include "roads/roads.h"
 #include "settings.h"
 #include "sockets/descriptor.h"
+#include "sockets/numbers.h"
 #include "sockets/relay.h"
 #include "wait.h"
 #include "watch/log.h"
@@ -69,10 +70,11 @@ static void pass_on(enum fork_side side) {
     servers_fork(side);
     cancellers_fork(side);
     offline_fork(side);
-    descriptors_fork(side);
-    relay_fork(side);
     foreign_fork(side);
     housekeeping_fork(side);
+    numbers_fork(side);
+    descriptors_fork(side);
+    relay_fork(side);
 }
 
 /* Both processes will have the descriptor: whoever uses the session first has it. */

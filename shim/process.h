@@ -5,8 +5,9 @@
  * locks in a defined state, and by a page that the kernel wipes in every child, which notices raw clone()
  * too and costs one load.
  *
- * Lock order, everywhere: registry (set.c) > a set > handles > waiters > claims, and the watch's own locks
- * last. No lock is held across a call into libpq; a lease is.
+ * Lock order, everywhere: registry (set.c) > a set > handles > waiters > claims; a descriptor's
+ * and the relay's (sockets/) are leaves after a set's, the relay's batch before a descriptor's; the watch's
+ * own locks last. No lock is held across a call into libpq; a lease is.
  */
 #ifndef PQONE_PROCESS_H
 #define PQONE_PROCESS_H

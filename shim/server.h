@@ -54,7 +54,7 @@ struct server {
     struct identity *identity;
     _Atomic(PGcancel *) cancel; /* libpq's, made with the connection because a signal handler can't */
     _Atomic(struct descriptor *) descriptor; /* the number that mirrors its socket (sockets/) */
-    _Atomic unsigned armed;  /* what the relay waits for: 0 nothing, 1 input, 3 room as well */
+    _Atomic unsigned armed;  /* what the relay waits for, and which relay (relay.c); 0: nothing */
     _Atomic int64_t resting; /* since when the next move is the program's; 0 while it is the server's */
     uint64_t parsed_by;      /* number of the handle whose unnamed statement the session may hold */
     uint64_t dressed;        /* number of the handle whose manners it has */

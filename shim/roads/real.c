@@ -97,6 +97,7 @@ static void take_addresses(struct libpq *libpq, void *library) {
     take_address(library, "PQfreemem", &libpq->PQfreemem);
     take_address(library, "PQresultStatus", &libpq->PQresultStatus);
     take_address(library, "PQcmdStatus", &libpq->PQcmdStatus);
+    take_address(library, "PQresultErrorMessage", &libpq->PQresultErrorMessage);
 }
 
 static struct libpq *published(const void *function) {

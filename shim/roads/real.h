@@ -35,6 +35,7 @@ struct libpq {
     __typeof__(&PQfreemem) PQfreemem;
     __typeof__(&PQresultStatus) PQresultStatus;
     __typeof__(&PQcmdStatus) PQcmdStatus;
+    __typeof__(&PQresultErrorMessage) PQresultErrorMessage;
 };
 
 enum { LIBPQ_COPIES = 8 };

@@ -2,34 +2,59 @@
  * numbers.h: which descriptor numbers are the shim's.
  *
  * Programs close numbers they know nothing of (daemons close all, child processes too), and use them for
- * files of theirs. HIDDEN ones are our own: the exported close() and its sisters leave them open and say
- * EBADF, as if they were not there; dup2() onto one moves ours out of the way first. SHOWN ones are
+ * files of theirs. HIDDEN ones are our own: the exported close() and its sisters (guard.c) leave them open
+ * and say EBADF, as if they were not there; dup2() onto one moves ours out of the way first. SHOWN ones are
  * PQsocket's: the program may close them, and asks the kernel about them as if they were libpq's socket
  * (options.c).
  *
- * Looking is one load, from any thread or signal handler.
+ * A number that was closed past the guard (a raw system call, fclose) and is another file by now is
+ * recognised by its inode: it is neither hidden nor shown. Only files without an inode of their own (epoll,
+ * eventfd) cannot be told apart so.
+ *
+ * No locks. Looking is one load where nothing is hidden or shown, and fit for a signal handler and for the
+ * child of vfork, where only memory is the parent's. A number's entry is changed by whoever has that number
+ * open, and there is one of them at a time.
  */
 #ifndef PQONE_NUMBERS_H
 #define PQONE_NUMBERS_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
+
+#include "process.h"
 
 struct handle;
 
-/* `place` is where our own code keeps the number: it is changed there when the number is moved. Returns the
- * number, moved above those that programs use for select() if there is room; it is closed on exec. */
+extern _Atomic bool numbers_in_use; /* something was hidden or shown, ever */
+
+/* `place` is where our own code keeps the number: it is stored there, and changed there when the number is
+ * moved. Returns the number, moved above those that programs use for select() if there is room; it is closed
+ * on exec. Below zero it stays as it is. Keeps errno. */
 int numbers_hide(int number, _Atomic int *place);
 
-/* The number of a handle's descriptor. */
+/* The number of a handle's descriptor. Once more for the same number with another handle replaces it. */
 void numbers_show(int number, struct handle *handle);
 
-/* Ours no more, before it is closed with numbers_close(), which the guard lets through. */
+/* Ours no more, and left open. The caller knows that the number is still its own. */
 void numbers_forget(int number);
-int numbers_close(int number);
+
+/* Forgets the number and closes it, past the guard; not if the program closed it and it is another file by
+ * now. Keeps errno. */
+void numbers_close(int number);
 
 bool numbers_is_hidden(int number);
 
-/* The handle whose number it is, or NULL. */
+/* The lowest hidden number from `first` to `last`, or -1. */
+int numbers_next_hidden(unsigned first, unsigned last);
+
+/* Takes ours away from a hidden number, which is about to become a file of the program's: the old number is
+ * still open, and nobody's. False: there is no number left to move it to. In the child of vfork nothing is
+ * done: the number is the child's own, and the place is the parent's. */
+bool numbers_move(int number);
+
+/* The handle whose number it is, or NULL. It may be finished by the time it is looked at. */
 struct handle *numbers_handle(int number);
+
+void numbers_fork(enum fork_side side);
 
 #endif

@@ -6,6 +6,9 @@
  *
  * No lost wake-up: whoever arms has stored descriptor->server first and then looks at server->armed; the
  * relay takes server->armed back first and then looks for the descriptor.
+ *
+ * A program that closes descriptors past the guard (numbers.h) may have closed the relay's, too, and a number
+ * of the same value may be an epoll of its own: a second descriptor of ours in it tells them apart.
  */
 #ifndef PQONE_RELAY_H
 #define PQONE_RELAY_H
@@ -13,15 +16,22 @@
 #include "process.h"
 #include "sockets/descriptor.h"
 
+enum { RELAY_INPUT = 1, RELAY_ROOM = 2 };
+
 /* Starts the thread if there is none in this process yet. False: there can be none. Keeps errno. */
 bool relay_start(void);
 
-/* Tells descriptor_relay() once when the server's socket becomes readable, or with AWAIT_ROOM writable as
- * well. The caller holds the server's lease. No system call where it is armed for that already. */
-void relay_arm(struct server *server, enum await await);
+/* Is the relay waiting for `what` of the connection already? An open connection's socket stays what it is
+ * until relay_forget(); one that libpq is still opening may be another at any time, so it never is. */
+bool relay_is_armed(const struct server *server, unsigned what);
 
-/* Before libpq closes the connection's socket: a forked child may keep the file open, and it would go on
- * firing. */
+/* Tells descriptor_relay() once when the server's socket becomes readable or writable. The caller has the
+ * lock of the descriptor that follows it. No system call where it is armed for that already. False: it cannot
+ * be waited for. */
+bool relay_arm(struct server *server, int socket, unsigned what);
+
+/* Before libpq closes the connection's socket or replaces it (PQfinish, PQreset): a forked child may keep the
+ * file open, and it would go on firing. The caller holds the lease, and no descriptor follows it. */
 void relay_forget(struct server *server);
 
 void relay_fork(enum fork_side side);

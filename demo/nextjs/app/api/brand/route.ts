@@ -1,0 +1,6 @@
+import { db } from "@/lib/db";
+
+export async function GET(request: Request) {
+    const id = Number(new URL(request.url).searchParams.get("id"));
+    return Response.json(await db.brand.findUnique({ where: { id }, include: { product: true } }));
+}

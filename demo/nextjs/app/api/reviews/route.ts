@@ -1,0 +1,5 @@
+import { db } from "@/lib/db";
+
+export async function GET() {
+    return Response.json(await db.review.findMany({ take: 10, orderBy: { id: "desc" }, include: { customer: true } }));
+}

@@ -1,0 +1,87 @@
+/* grower.c: one connection after the other, for those who wait without a thread. */
+#define _GNU_SOURCE
+#include "grower.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "delivery.h"
+#include "growth.h"
+#include "housekeeping.h"
+#include "lease.h"
+#include "settings.h"
+#include "thread.h"
+#include "wait.h"
+
+bool grower_is_wanted(struct set *set) {
+    const struct waiter *waiter = delivery_first_unserved(set);
+    return waiter && set->target &&
+           (growth_is_allowed(set) || (waiter->stuck && recorder_now() >= set->refused_until));
+}
+
+/* Nobody could be connected to. Whom somebody else may still serve waits on; the others are told. */
+static void say_no(struct set *set, char *problem) {
+    struct waiter *waiter;
+    set->growing = false; /* it is not this thread that they could wait for */
+    while ((waiter = delivery_first_unserved(set)) && !wait_posted_can_end(set, waiter, recorder_now()))
+        delivery_fail(set, waiter, problem ? strdup(problem) : NULL);
+    set->growing = true;
+    free(problem);
+}
+
+static void grow(struct set *set) {
+    struct quiet quiet;
+    quiet_begin(&quiet);
+    pthread_mutex_lock(&set->lock);
+    while (grower_is_wanted(set)) {
+        enum growth outcome;
+        char *problem;
+        const struct handle *handle = delivery_first_unserved(set)->handle;
+        uint32_t site = handle->site;
+        struct server *server = growth_add(set, handle->identity, &quiet, &outcome, &problem);
+        if (!server) {
+            if (outcome != GROWTH_REFUSED)
+                set->refused_until = recorder_now() + GROWTH_PAUSE;
+            say_no(set, problem);
+            continue;
+        }
+        free(problem);
+        server_used_now(server);
+        atomic_store(&server->lease, LEASE_FREE(0));
+        wait_hand_over(set);
+        pthread_mutex_unlock(&set->lock);
+        deliver_if_due(set);
+        lease_say_over_cap(set, site, "whoever holds the others is pinned or waits for this one, so waiting "
+                                      "could not have ended");
+        housekeeping_start(recorder_now() + settings()->linger);
+        pthread_mutex_lock(&set->lock);
+    }
+    set->growing = false;
+    pthread_mutex_unlock(&set->lock);
+    quiet_end(&quiet);
+}
+
+static void *grower(void *argument) {
+    struct set *set = argument;
+    pthread_setname_np(pthread_self(), "pqone-grower");
+    grow(set);
+    set_put(set);
+    return NULL;
+}
+
+void grower_start(struct set *set) {
+    int saved_errno = errno;
+    pthread_mutex_lock(&set->lock);
+    bool wanted = !set->growing && grower_is_wanted(set);
+    set->growing |= wanted;
+    pthread_mutex_unlock(&set->lock);
+    if (wanted) {
+        set_hold(set);
+        if (!thread_start(grower, set)) {
+            grow(set); /* no thread can be had: rather a call that blocks than a query that nobody serves */
+            set_put(set);
+        }
+    }
+    errno = saved_errno;
+}

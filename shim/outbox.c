@@ -1,0 +1,245 @@
+/* outbox.c: copies the calls of a handle that waits for a connection, and makes them later. */
+#define _GNU_SOURCE
+#include "outbox.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "server.h"
+
+/* A statement that the handle itself never parsed: the server then says 26000, as it does where there is none.
+ * Asking it to drop another's would cost an exchange, for which nobody here can wait. */
+static const char no_statement[] = "pqone: no statement of this connection";
+
+/* One block of memory for a letter and all it says: first counted, then filled. */
+struct room {
+    char *at; /* NULL while counting */
+    size_t used;
+};
+
+static void *put(struct room *room, const void *bytes, size_t size) {
+    if (!bytes)
+        return NULL;
+    room->used = (room->used + 15) & ~(size_t)15;
+    void *place = room->at ? room->at + room->used : NULL;
+    if (place)
+        memcpy(place, bytes, size);
+    room->used += size;
+    return place;
+}
+
+static char *put_text(struct room *room, const char *text) {
+    return put(room, text, text ? strlen(text) + 1 : 0);
+}
+
+static const char **put_values(struct room *room, const struct letter *from) {
+    size_t count = (size_t)from->count;
+    const char **values = put(room, from->values, count * sizeof *values);
+    for (size_t i = 0; from->values && i < count; i++) {
+        const char *value = from->values[i];
+        bool binary = from->formats && from->formats[i] != 0 && from->lengths;
+        const char *copy = put(room, value, !value ? 0 : binary ? (size_t)from->lengths[i] : strlen(value) + 1);
+        if (values)
+            values[i] = copy;
+    }
+    return values;
+}
+
+static void copy(struct room *room, struct letter *to, const struct letter *from) {
+    bool has_arrays = from->kind != LETTER_CHUNKED_ROWS;
+    size_t count = has_arrays ? (size_t)from->count : 0;
+    struct letter copied = *from;
+    put(room, from, sizeof *from); /* its own place, at the beginning */
+    copied.text = put_text(room, from->text);
+    copied.name = put_text(room, from->name);
+    copied.types = put(room, from->types, count * sizeof *from->types);
+    copied.lengths = put(room, from->lengths, count * sizeof *from->lengths);
+    copied.formats = put(room, from->formats, count * sizeof *from->formats);
+    copied.values = has_arrays ? put_values(room, from) : NULL;
+    copied.next = NULL;
+    if (to)
+        *to = copied;
+}
+
+static struct letter *duplicate(const struct letter *from) {
+    struct room room = {NULL, 0};
+    copy(&room, NULL, from);
+    struct letter *letter = malloc(room.used);
+    if (!letter)
+        return NULL;
+    room = (struct room){(char *)letter, 0};
+    copy(&room, letter, from);
+    return letter;
+}
+
+/* What libpq finds wrong before it sends anything. */
+static const char *problem_of(const struct letter *letter) {
+    switch (letter->kind) {
+    case LETTER_QUERY:
+    case LETTER_QUERY_PARAMS:
+    case LETTER_PREPARE:
+        if (!letter->text)
+            return "command string is a null pointer\n";
+        break;
+    case LETTER_QUERY_PREPARED:
+        if (!letter->name)
+            return "statement name is a null pointer\n";
+        break;
+    default:
+        return NULL;
+    }
+    if (letter->kind == LETTER_PREPARE && !letter->name)
+        return "statement name is a null pointer\n";
+    if (letter->count < 0 || letter->count > 65535)
+        return "number of parameters must be between 0 and 65535\n";
+    for (int i = 0; letter->values && letter->formats && !letter->lengths && i < letter->count; i++)
+        if (letter->values[i] && letter->formats[i] != 0)
+            return "length must be given for binary parameter\n";
+    return NULL;
+}
+
+static int post(struct call *call, struct letter letter) {
+    const char *problem = problem_of(&letter);
+    if (problem) {
+        handle_say(call->handle, problem);
+        return 0;
+    }
+    letter.pin = call->pin;
+    struct letter *written = duplicate(&letter);
+    if (!written) {
+        handle_say(call->handle, "out of memory\n");
+        return 0;
+    }
+    return call_post(call, written);
+}
+
+int post_PQsendQuery(struct call *call, const char *query) {
+    return post(call, (struct letter){.kind = LETTER_QUERY, .text = query});
+}
+
+int post_PQsendQueryParams(struct call *call, const char *query, int nParams, const Oid *paramTypes,
+                           const char *const *paramValues, const int *paramLengths, const int *paramFormats,
+                           int resultFormat) {
+    return post(call, (struct letter){.kind = LETTER_QUERY_PARAMS,
+                                      .text = query,
+                                      .count = nParams,
+                                      .types = paramTypes,
+                                      .values = paramValues,
+                                      .lengths = paramLengths,
+                                      .formats = paramFormats,
+                                      .result_format = resultFormat});
+}
+
+int post_PQsendPrepare(struct call *call, const char *stmtName, const char *query, int nParams,
+                       const Oid *paramTypes) {
+    return post(call, (struct letter){.kind = LETTER_PREPARE,
+                                      .text = query,
+                                      .name = stmtName,
+                                      .count = nParams,
+                                      .types = paramTypes});
+}
+
+int post_PQsendQueryPrepared(struct call *call, const char *stmt, int nParams, const char *const *paramValues,
+                             const int *paramLengths, const int *paramFormats, int resultFormat) {
+    return post(call, (struct letter){.kind = LETTER_QUERY_PREPARED,
+                                      .name = stmt,
+                                      .count = nParams,
+                                      .values = paramValues,
+                                      .lengths = paramLengths,
+                                      .formats = paramFormats,
+                                      .result_format = resultFormat});
+}
+
+int post_PQsendDescribePrepared(struct call *call, const char *stmt) {
+    return post(call, (struct letter){.kind = LETTER_DESCRIBE_PREPARED, .name = stmt});
+}
+int post_PQsendDescribePortal(struct call *call, const char *portal) {
+    return post(call, (struct letter){.kind = LETTER_DESCRIBE_PORTAL, .name = portal});
+}
+int post_PQsendClosePrepared(struct call *call, const char *stmt) {
+    return post(call, (struct letter){.kind = LETTER_CLOSE_PREPARED, .name = stmt});
+}
+int post_PQsendClosePortal(struct call *call, const char *portal) {
+    return post(call, (struct letter){.kind = LETTER_CLOSE_PORTAL, .name = portal});
+}
+int post_PQpipelineSync(struct call *call) {
+    return post(call, (struct letter){.kind = LETTER_SYNC});
+}
+int post_PQsendPipelineSync(struct call *call) {
+    return post(call, (struct letter){.kind = LETTER_SYNC_UNFLUSHED});
+}
+int post_PQsendFlushRequest(struct call *call) {
+    return post(call, (struct letter){.kind = LETTER_FLUSH_REQUEST});
+}
+int post_PQsetSingleRowMode(struct call *call) {
+    return post(call, (struct letter){.kind = LETTER_SINGLE_ROWS});
+}
+int post_PQsetChunkedRowsMode(struct call *call, int chunkSize) {
+    return post(call, (struct letter){.kind = LETTER_CHUNKED_ROWS, .count = chunkSize});
+}
+
+const char *outbox_statement(const struct server *server, uint64_t number, const char *name) {
+    return (!name || !name[0]) && server->parsed_by != number ? no_statement : name;
+}
+
+bool letter_send(const struct letter *letter, struct server *server, uint64_t number) {
+    const struct libpq *libpq = server->libpq;
+    PGconn *conn = server->conn;
+    const char *name = letter->name;
+    if (letter->kind == LETTER_QUERY_PREPARED || letter->kind == LETTER_DESCRIBE_PREPARED ||
+        letter->kind == LETTER_CLOSE_PREPARED)
+        name = outbox_statement(server, number, name);
+    if (letter->text)
+        server->parsed_by = number;
+    switch (letter->kind) {
+    case LETTER_QUERY:
+        return libpq->PQsendQuery(conn, letter->text);
+    case LETTER_QUERY_PARAMS:
+        return libpq->PQsendQueryParams(conn, letter->text, letter->count, letter->types, letter->values,
+                                        letter->lengths, letter->formats, letter->result_format);
+    case LETTER_PREPARE:
+        return libpq->PQsendPrepare(conn, name, letter->text, letter->count, letter->types);
+    case LETTER_QUERY_PREPARED:
+        return libpq->PQsendQueryPrepared(conn, name, letter->count, letter->values, letter->lengths,
+                                          letter->formats, letter->result_format);
+    case LETTER_DESCRIBE_PREPARED:
+        return libpq->PQsendDescribePrepared(conn, name);
+    case LETTER_DESCRIBE_PORTAL:
+        return libpq->PQsendDescribePortal(conn, name);
+    case LETTER_CLOSE_PREPARED:
+        return libpq->PQsendClosePrepared(conn, name);
+    case LETTER_CLOSE_PORTAL:
+        return libpq->PQsendClosePortal(conn, name);
+    case LETTER_SYNC:
+        return libpq->PQpipelineSync(conn);
+    case LETTER_SYNC_UNFLUSHED:
+        return libpq->PQsendPipelineSync(conn);
+    case LETTER_FLUSH_REQUEST:
+        return libpq->PQsendFlushRequest(conn);
+    case LETTER_SINGLE_ROWS:
+        return libpq->PQsetSingleRowMode(conn);
+    case LETTER_CHUNKED_ROWS:
+        return libpq->PQsetChunkedRowsMode(conn, letter->count);
+    }
+    return false;
+}
+
+bool outbox_send(const struct outbox *outbox, struct server *server, uint64_t number) {
+    const struct libpq *libpq = server->libpq;
+    if (libpq->PQsetnonblocking(server->conn, 1) != 0 ||
+        (outbox->pipeline && !libpq->PQenterPipelineMode(server->conn)))
+        return false;
+    for (const struct letter *letter = outbox->first; letter; letter = letter->next)
+        if (!letter_send(letter, server, number))
+            return false;
+    return libpq->PQflush(server->conn) >= 0;
+}
+
+void outbox_clear(struct outbox *outbox) {
+    while (outbox->first) {
+        struct letter *letter = outbox->first;
+        outbox->first = letter->next;
+        free(letter);
+    }
+    *outbox = (struct outbox){NULL, NULL, false, 0};
+}

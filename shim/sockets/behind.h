@@ -1,0 +1,22 @@
+/*
+ * behind.h: the server's socket behind a number that PQsocket returned, for whoever asks the kernel about
+ * that number: any thread, also in a signal handler. So locks are only tried for.
+ */
+#ifndef PQONE_BEHIND_H
+#define PQONE_BEHIND_H
+
+#include <stdbool.h>
+
+struct handle;
+
+enum behind {
+    BEHIND_ANY,    /* to read from: the connection that the handle holds, else an open one of its set */
+    BEHIND_LEASED, /* to change: the one that it holds, by a copy of the number, which nobody closes */
+};
+
+/* Calls `act` with the socket, and signals held back. False: there is none, or just now nobody can say. Keeps
+ * errno but for what `act` does to it. */
+bool behind_visit(const struct handle *handle, enum behind which, void (*act)(int socket, void *context),
+                  void *context);
+
+#endif

@@ -1,0 +1,185 @@
+/* numbers.c: the table of descriptor numbers that are the shim's. */
+#define _GNU_SOURCE
+#include "sockets/numbers.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+enum { PAGE = 1024, PAGES = 1024, MOST = PAGE * PAGES };
+enum { SELECT_SIZE = 1024 }; /* FD_SETSIZE: what select() can watch */
+
+/* What an entry's word points to: the place of a hidden number, or the handle of a shown one. */
+enum { HIDDEN = 1, SHOWN = 2, KIND = 3 };
+
+struct entry {
+    _Atomic uintptr_t word; /* a pointer and its kind; 0: not ours */
+    _Atomic uint64_t device, inode;
+};
+
+static _Atomic(struct entry *) pages[PAGES];
+static _Atomic int owner; /* the process whose descriptors the table is about */
+_Atomic bool numbers_in_use;
+
+static struct entry *find(unsigned number) {
+    struct entry *page = number < MOST ? atomic_load(&pages[number / PAGE]) : NULL;
+    return page ? &page[number % PAGE] : NULL;
+}
+
+static struct entry *make(unsigned number) {
+    struct entry *page = number < MOST ? atomic_load(&pages[number / PAGE]) : NULL;
+    if (!page && number < MOST) {
+        size_t size = PAGE * sizeof *page;
+        void *fresh = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        if (fresh == MAP_FAILED)
+            return NULL;
+        if (atomic_compare_exchange_strong(&pages[number / PAGE], &page, fresh))
+            page = fresh;
+        else
+            munmap(fresh, size);
+    }
+    return page ? &page[number % PAGE] : NULL;
+}
+
+/* False, and nothing is noted, if the number is not open or the table has no room. */
+static bool note(int number, uintptr_t word) {
+    struct stat status;
+    struct entry *entry = number >= 0 && fstat(number, &status) == 0 ? make((unsigned)number) : NULL;
+    if (!entry)
+        return false;
+    atomic_store(&entry->word, 0); /* what a number closed past the guard left behind */
+    atomic_store(&entry->device, status.st_dev);
+    atomic_store(&entry->inode, status.st_ino);
+    atomic_store(&entry->word, word);
+    atomic_store(&owner, getpid());
+    atomic_store(&numbers_in_use, true);
+    return true;
+}
+
+/* The word of a number that is still the file it was noted for, or 0. Keeps errno. */
+static uintptr_t look(int number) {
+    struct entry *entry = number >= 0 ? find((unsigned)number) : NULL;
+    uintptr_t word = entry ? atomic_load(&entry->word) : 0;
+    if (!word)
+        return 0;
+    int saved_errno = errno;
+    struct stat status;
+    bool same = fstat(number, &status) == 0 && atomic_load(&entry->device) == status.st_dev &&
+                atomic_load(&entry->inode) == status.st_ino && atomic_load(&entry->word) == word;
+    errno = saved_errno;
+    return same ? word : 0;
+}
+
+/* Past the guard, and no cancellation point. */
+static void close_raw(int number) {
+    syscall(SYS_close, number);
+}
+
+/* Another number for the same file, as high as leaves those for select() to the program. */
+static int duplicate_high(int number) {
+    struct rlimit limit;
+    int least = SELECT_SIZE;
+    if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur / 2 < SELECT_SIZE)
+        least = (int)(limit.rlim_cur / 2);
+    return fcntl(number, F_DUPFD_CLOEXEC, least);
+}
+
+int numbers_hide(int number, _Atomic int *place) {
+    int saved_errno = errno;
+    int high = number >= 0 ? duplicate_high(number) : -1;
+    if (high >= 0) {
+        close_raw(number);
+        number = high;
+    }
+    /* The place first: a dup2() onto the number changes it from the moment that it is hidden. */
+    atomic_store(place, number);
+    note(number, (uintptr_t)place | HIDDEN);
+    errno = saved_errno;
+    return atomic_load(place);
+}
+
+void numbers_show(int number, struct handle *handle) {
+    int saved_errno = errno;
+    note(number, (uintptr_t)handle | SHOWN);
+    errno = saved_errno;
+}
+
+void numbers_forget(int number) {
+    struct entry *entry = number >= 0 ? find((unsigned)number) : NULL;
+    if (entry)
+        atomic_store(&entry->word, 0);
+}
+
+void numbers_close(int number) {
+    struct entry *entry = number >= 0 ? find((unsigned)number) : NULL;
+    uintptr_t word = entry ? atomic_load(&entry->word) : 0;
+    int saved_errno = errno;
+    /* Closed while it is still in the table: in between, a program that closes everything would do it for
+     * us, and we would close what it opens next. */
+    if (number >= 0 && (!word || look(number) == word))
+        close_raw(number);
+    if (word) /* not if the number is open again already, and ours again */
+        atomic_compare_exchange_strong(&entry->word, &word, 0);
+    errno = saved_errno;
+}
+
+bool numbers_is_hidden(int number) {
+    return atomic_load_explicit(&numbers_in_use, memory_order_acquire) && (look(number) & KIND) == HIDDEN;
+}
+
+int numbers_next_hidden(unsigned first, unsigned last) {
+    if (last >= MOST)
+        last = MOST - 1;
+    for (unsigned number = first; number <= last; number++) {
+        struct entry *entry = find(number);
+        if (!entry)
+            number |= PAGE - 1; /* nothing on this page */
+        else if ((atomic_load_explicit(&entry->word, memory_order_acquire) & KIND) == HIDDEN &&
+                 numbers_is_hidden((int)number))
+            return (int)number;
+    }
+    return -1;
+}
+
+bool numbers_move(int number) {
+    uintptr_t word = look(number);
+    if ((word & KIND) != HIDDEN || getpid() != atomic_load(&owner))
+        return true;
+    int saved_errno = errno;
+    int moved = duplicate_high(number);
+    if (moved < 0)
+        moved = fcntl(number, F_DUPFD_CLOEXEC, 0);
+    if (moved < 0 || !note(moved, word)) {
+        if (moved >= 0)
+            close_raw(moved);
+        errno = saved_errno;
+        return false;
+    }
+    _Atomic int *place = (_Atomic int *)(word & ~(uintptr_t)KIND);
+    int before = number;
+    if (!atomic_compare_exchange_strong(place, &before, moved)) /* moved or closed by somebody else */
+        numbers_close(moved);
+    struct entry *entry = find((unsigned)number);
+    atomic_compare_exchange_strong(&entry->word, &word, 0);
+    errno = saved_errno;
+    return true;
+}
+
+struct handle *numbers_handle(int number) {
+    if (!atomic_load_explicit(&numbers_in_use, memory_order_acquire))
+        return NULL;
+    uintptr_t word = look(number);
+    return (word & KIND) == SHOWN ? (struct handle *)(word & ~(uintptr_t)KIND) : NULL;
+}
+
+void numbers_fork(enum fork_side side) {
+    /* The child has copies of all these numbers, and of the places. */
+    if (side == FORK_CHILD || side == FORK_UNPREPARED)
+        atomic_store(&owner, getpid());
+}
