@@ -107,7 +107,8 @@ PGTransactionStatusType answer_PQtransactionStatus(struct handle *handle) {
 }
 
 PGpipelineStatus answer_PQpipelineStatus(struct handle *handle) {
-    return held_or_delivered(handle) ? handle->libpq->PQpipelineStatus(held(handle)) : pipeline_status(handle);
+    return held_or_delivered(handle) ? handle->libpq->PQpipelineStatus(held(handle))
+                                     : pipeline_status(handle);
 }
 
 char *answer_PQerrorMessage(struct handle *handle) {
@@ -151,8 +152,8 @@ int answer_PQisnonblocking(struct handle *handle) {
     return held(handle) ? handle->libpq->PQisnonblocking(held(handle)) : handle->manners.nonblocking;
 }
 
-/* A handle that shares has a number of its own for life; any other has its connection's socket. Where no number
- * can be made the handle keeps its connection instead. */
+/* A handle that shares has a number of its own for life; any other has its connection's socket. Where no
+ * number can be made the handle keeps its connection instead. */
 int answer_PQsocket(struct handle *handle) {
     struct descriptor *descriptor = atomic_load_explicit(&handle->descriptor, memory_order_relaxed);
     struct server *server = lease_held(handle);

@@ -1,5 +1,5 @@
-/* asynchronous.c: exceptions of the table whose answer decides what the program waits for next, or what a handle
- * without a connection says. */
+/* asynchronous.c: exceptions of the table whose answer decides what the program waits for next, or what a
+ * handle without a connection says. */
 #define _GNU_SOURCE
 #include "delivery.h"
 #include "facade.h"

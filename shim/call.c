@@ -224,7 +224,8 @@ static void collected(struct handle *handle, struct outbox *sent) {
     outbox_clear(sent);
 }
 
-static enum turn look_for_delivery(struct handle *handle, enum turn (*how)(struct handle *, struct outbox *)) {
+static enum turn look_for_delivery(struct handle *handle,
+                                   enum turn (*how)(struct handle *, struct outbox *)) {
     struct outbox sent;
     enum turn turn = how(handle, &sent);
     if (turn == TURN_SENT)

@@ -21,8 +21,8 @@ struct call {
     uint64_t outer;  /* the call that this one runs inside of, as handle.inside */
     uint64_t word;   /* this one */
     struct server *server;
-    PGresult *failure;    /* of a query that no connection was had for: PQgetResult gives this one */
-    enum pin_reason pin;  /* what the call pins for, where it is posted */
+    PGresult *failure;   /* of a query that no connection was had for: PQgetResult gives this one */
+    enum pin_reason pin; /* what the call pins for, where it is posted */
     bool discard_all;
     bool posted;  /* nothing was begun, since the handle waits for a connection, or now has to */
     bool unsent;  /* libpq has output that the socket does not take */
@@ -86,16 +86,16 @@ int call_socket(struct handle *handle);
 /* After either: the lease ends when the exchange is over and no transaction is open. Keeps errno. */
 void call_end(struct call *call);
 
-/* As call_begin(), but waits for nobody: without a connection `posted` says that post_NAME() is to write the call
- * down (outbox.h), which call_post() takes over: true as what libpq would return. A handle that waits already takes
- * another in pipeline mode only. */
+/* As call_begin(), but waits for nobody: without a connection `posted` says that post_NAME() is to write the
+ * call down (outbox.h), which call_post() takes over: true as what libpq would return. A handle that waits
+ * already takes another in pipeline mode only. */
 PGconn *call_begin_send(struct call *call, struct handle *handle, enum pin_reason pin, const char *query);
 PGconn *call_begin_send_named(struct call *call, struct handle *handle, const char **name);
 struct letter;
 int call_post(struct call *call, struct letter *letter);
 
-/* As call_begin_send(), for what only has a meaning after a send, or in pipeline mode: `posted` where the handle
- * waits, NULL where it does neither. */
+/* As call_begin_send(), for what only has a meaning after a send, or in pipeline mode: `posted` where the
+ * handle waits, NULL where it does neither. */
 PGconn *call_begin_later(struct call *call, struct handle *handle);
 
 /* As call_begin_send() in pipeline mode; outside of it, libpq's message and NULL. */

@@ -116,8 +116,8 @@ static struct server *aim_at(struct server *server, uint64_t number) {
     return NULL;
 }
 
-/* The connection on which the handle's query is, or NULL: it has none, waits for one still, or what it holds is
- * another process's. A query that waits fails. */
+/* The connection on which the handle's query is, or NULL: it has none, waits for one still, or what it holds
+ * is another process's. A query that waits fails. */
 static struct server *aim(const struct canceller *canceller) {
     struct handle *handle = canceller->handle;
     struct server *server = aim_at(atomic_load(&handle->server), canceller->number);

@@ -285,18 +285,21 @@ bool delivery_in_pipeline(const struct handle *handle) {
     return posted(handle) && posted(handle)->outbox.pipeline;
 }
 
-static void say_that_time_is_over(struct handle *handle, const struct waiter *waiter, char *text, size_t size) {
+static void say_that_time_is_over(struct handle *handle, const struct waiter *waiter, char *text,
+                                  size_t size) {
     char holders[700], place[16];
     double seconds = (double)settings()->wait_timeout / 1e9;
     wait_name_holders(&waiter->holders, holders, sizeof holders);
-    snprintf(text, size,
-             "pqone: no server connection to %s became free in %g s (PQONE_WAIT_TIMEOUT); %u open, leased by the "
-             "handles opened at %s",
-             set_name(handle->set), seconds, waiter->open, holders);
-    log_event(LOG_WAIT, handle->site, 0,
-              "no server connection to %s became free in %g s, the query failed; %u open, leased by the handles "
-              "opened at %s; waiting: the handle opened at %s",
-              set_name(handle->set), seconds, waiter->open, holders, log_site(handle->site, place));
+    snprintf(
+        text, size,
+        "pqone: no server connection to %s became free in %g s (PQONE_WAIT_TIMEOUT); %u open, leased by the "
+        "handles opened at %s",
+        set_name(handle->set), seconds, waiter->open, holders);
+    log_event(
+        LOG_WAIT, handle->site, 0,
+        "no server connection to %s became free in %g s, the query failed; %u open, leased by the handles "
+        "opened at %s; waiting: the handle opened at %s",
+        set_name(handle->set), seconds, waiter->open, holders, log_site(handle->site, place));
 }
 
 static PGresult *failure_result(struct handle *handle, struct waiter *waiter) {
@@ -312,8 +315,8 @@ static PGresult *failure_result(struct handle *handle, struct waiter *waiter) {
         sqlstate = CANCELLED;
         break;
     default:
-        snprintf(text, sizeof text, "pqone: no server connection to %s could be had: %s", set_name(handle->set),
-                 waiter->problem ? waiter->problem : "out of memory");
+        snprintf(text, sizeof text, "pqone: no server connection to %s could be had: %s",
+                 set_name(handle->set), waiter->problem ? waiter->problem : "out of memory");
         if (waiter->problem && growth_message_is_refusal(waiter->problem))
             sqlstate = NO_ROOM;
     }

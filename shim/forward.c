@@ -49,18 +49,18 @@
         return result;                                                                                    \
     }
 
-#define FORWARD_OR_POST(begin, return_type, name, parameters, arguments, otherwise)                 \
-    EXPORT return_type name parameters {                                                            \
-        struct handle *handle = handle_of((const PGconn **)&conn, #name);                           \
-        if (!handle)                                                                                \
-            return libpq_of(CALLER)->name arguments;                                                \
-        struct call call;                                                                           \
-        CALL_FROM(&call, #name);                                                                    \
-        if (!(conn = (begin)))                                                                      \
-            return call.posted ? post_##name(&call REST(arguments)) : otherwise;                    \
-        return_type result = handle->libpq->name arguments;                                         \
-        call_end(&call);                                                                            \
-        return result;                                                                              \
+#define FORWARD_OR_POST(begin, return_type, name, parameters, arguments, otherwise) \
+    EXPORT return_type name parameters {                                            \
+        struct handle *handle = handle_of((const PGconn **)&conn, #name);           \
+        if (!handle)                                                                \
+            return libpq_of(CALLER)->name arguments;                                \
+        struct call call;                                                           \
+        CALL_FROM(&call, #name);                                                    \
+        if (!(conn = (begin)))                                                      \
+            return call.posted ? post_##name(&call REST(arguments)) : otherwise;    \
+        return_type result = handle->libpq->name arguments;                         \
+        call_end(&call);                                                            \
+        return result;                                                              \
     }
 
 /* A PGresult is noted before it is the program's. */

@@ -52,8 +52,9 @@ static void grow(struct set *set) {
         wait_hand_over(set);
         pthread_mutex_unlock(&set->lock);
         deliver_if_due(set);
-        lease_say_over_cap(set, site, "whoever holds the others is pinned or waits for this one, so waiting "
-                                      "could not have ended");
+        lease_say_over_cap(set, site,
+                           "whoever holds the others is pinned or waits for this one, so waiting "
+                           "could not have ended");
         housekeeping_start(recorder_now() + settings()->linger);
         pthread_mutex_lock(&set->lock);
     }

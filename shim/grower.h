@@ -9,8 +9,8 @@
 
 #include "set.h"
 
-/* Starts it if somebody waits unserved, a connection may be made, and none is being made so. No lock may be held.
- * Where no thread can be had the caller connects himself. Keeps errno. */
+/* Starts it if somebody waits unserved, a connection may be made, and none is being made so. No lock may be
+ * held. Where no thread can be had the caller connects himself. Keeps errno. */
 void grower_start(struct set *set);
 
 /* Under the set lock: is there somebody to grow for, within the cap or stuck below it? */

@@ -12,15 +12,15 @@ enum growth { GROWTH_DONE, GROWTH_REFUSED, GROWTH_FAILED };
 /* Nanoseconds for which a server that said no is not asked again. */
 enum { GROWTH_PAUSE = 500000000 };
 
-/* May the set have another connection: by PQONE_MAX_CONNECTIONS, and by what the server said last? Under the set
- * lock. */
+/* May the set have another connection: by PQONE_MAX_CONNECTIONS, and by what the server said last? Under the
+ * set lock. */
 bool growth_is_allowed(struct set *set);
 
-/* Connects to the set's target: to the very server that `home` (NULL: any) describes, if that one still answers.
- * If the server refuses for want of room, what this process has idle there is closed and the connect tried again.
- * Under the set lock and in quiet, which are given up for the connect. On success the connection is listed in the
- * set, its lease LEASE_ENGINE; else NULL, and `*problem` is libpq's message, for the caller to free (NULL: no
- * memory). Blocks as PQconnectdb does. */
+/* Connects to the set's target: to the very server that `home` (NULL: any) describes, if that one still
+ * answers. If the server refuses for want of room, what this process has idle there is closed and the connect
+ * tried again. Under the set lock and in quiet, which are given up for the connect. On success the connection
+ * is listed in the set, its lease LEASE_ENGINE; else NULL, and `*problem` is libpq's message, for the caller
+ * to free (NULL: no memory). Blocks as PQconnectdb does. */
 struct server *growth_add(struct set *set, const struct identity *home, struct quiet *quiet,
                           enum growth *outcome, char **problem);
 

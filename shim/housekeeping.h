@@ -1,10 +1,10 @@
 /*
  * housekeeping.h: the thread that closes what lingers, idles or is too old.
  *
- * It runs only while there is something to keep house for: a set without handles, queries that wait for a connection, a set with more than one
- * server connection, one that is being cleaned, an idle timeout that the user set, or a leak threshold
- * (unused.h). A program with one handle on one connection never gets a thread; its connection's age is looked
- * at when it is used.
+ * It runs only while there is something to keep house for: a set without handles, queries that wait for a
+ * connection, a set with more than one server connection, one that is being cleaned, an idle timeout that the
+ * user set, or a leak threshold (unused.h). A program with one handle on one connection never gets a thread;
+ * its connection's age is looked at when it is used.
  */
 #ifndef PQONE_HOUSEKEEPING_H
 #define PQONE_HOUSEKEEPING_H

@@ -252,7 +252,8 @@ static struct server *go_over_the_cap(struct set *set, struct handle *handle, st
     if (server) {
         pthread_mutex_unlock(&set->lock);
         lease_say_over_cap(
-            set, handle->site, "whoever holds the others is pinned or waits itself, so waiting could not have ended");
+            set, handle->site,
+            "whoever holds the others is pinned or waits itself, so waiting could not have ended");
         pthread_mutex_lock(&set->lock);
     }
     return server;

@@ -42,8 +42,8 @@ void lease_release(struct handle *handle, struct server *server);
  * dead and is gone. */
 bool lease_prepare(struct handle *handle, struct server *server);
 
-/* The half of it that does not touch the handle: false, and the connection is gone or being made sure of, if it
- * cannot be used as it is. Blocks for nobody. */
+/* The half of it that does not touch the handle: false, and the connection is gone or being made sure of, if
+ * it cannot be used as it is. Blocks for nobody. */
 bool lease_is_usable(const struct handle *handle, struct server *server);
 
 /* The other half: a connection that was taken for the handle, by whomever, is its lease from here on. */
@@ -62,8 +62,8 @@ void lease_drop(struct server *server);
  * or NULL. */
 void lease_pin(struct handle *handle, struct server *server, enum pin_reason reason, const char *what);
 
-/* One log line if the set has more connections than PQONE_MAX_CONNECTIONS, for a handle opened at `site`. No lock
- * may be held. */
+/* One log line if the set has more connections than PQONE_MAX_CONNECTIONS, for a handle opened at `site`. No
+ * lock may be held. */
 void lease_say_over_cap(struct set *set, uint32_t site, const char *why);
 
 /* Takes reasons back, a bit for each; what is left goes on pinning, and says what the session carries. */

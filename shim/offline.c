@@ -189,7 +189,8 @@ static struct stand_in *make(struct libpq *libpq, const struct handshake *handsh
     return stand_in;
 }
 
-/* Abstract sockets came with 14. And no word of ours overrules PGHOSTADDR: libpq would knock at that address. */
+/* Abstract sockets came with 14. And no word of ours overrules PGHOSTADDR: libpq would knock at that address.
+ */
 static bool is_possible(const struct handle *handle) {
     return handle->identity && handle->libpq->version >= 140000 && !getenv("PGHOSTADDR");
 }

@@ -7,8 +7,8 @@
 
 #include "server.h"
 
-/* A statement that the handle itself never parsed: the server then says 26000, as it does where there is none.
- * Asking it to drop another's would cost an exchange, for which nobody here can wait. */
+/* A statement that the handle itself never parsed: the server then says 26000, as it does where there is
+ * none. Asking it to drop another's would cost an exchange, for which nobody here can wait. */
 static const char no_statement[] = "pqone: no statement of this connection";
 
 /* One block of memory for a letter and all it says: first counted, then filled. */
@@ -38,7 +38,10 @@ static const char **put_values(struct room *room, const struct letter *from) {
     for (size_t i = 0; from->values && i < count; i++) {
         const char *value = from->values[i];
         bool binary = from->formats && from->formats[i] != 0 && from->lengths;
-        const char *copy = put(room, value, !value ? 0 : binary ? (size_t)from->lengths[i] : strlen(value) + 1);
+        const char *copy = put(room, value,
+                               !value   ? 0
+                               : binary ? (size_t)from->lengths[i]
+                                        : strlen(value) + 1);
         if (values)
             values[i] = copy;
     }
@@ -132,11 +135,10 @@ int post_PQsendQueryParams(struct call *call, const char *query, int nParams, co
 
 int post_PQsendPrepare(struct call *call, const char *stmtName, const char *query, int nParams,
                        const Oid *paramTypes) {
-    return post(call, (struct letter){.kind = LETTER_PREPARE,
-                                      .text = query,
-                                      .name = stmtName,
-                                      .count = nParams,
-                                      .types = paramTypes});
+    return post(
+        call,
+        (struct letter){
+            .kind = LETTER_PREPARE, .text = query, .name = stmtName, .count = nParams, .types = paramTypes});
 }
 
 int post_PQsendQueryPrepared(struct call *call, const char *stmt, int nParams, const char *const *paramValues,

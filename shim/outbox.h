@@ -1,8 +1,8 @@
 /*
  * outbox.h: what a handle has sent while it had no server connection, word for word, to be sent for it later.
  *
- * A letter is one call of the asynchronous half of libpq with copies of its arguments. Letters are written by the
- * handle's owner and sent, in their order, by whoever hands the handle a connection (delivery.h).
+ * A letter is one call of the asynchronous half of libpq with copies of its arguments. Letters are written by
+ * the handle's owner and sent, in their order, by whoever hands the handle a connection (delivery.h).
  */
 #ifndef PQONE_OUTBOX_H
 #define PQONE_OUTBOX_H
@@ -50,12 +50,12 @@ bool letter_send(const struct letter *letter, struct server *server, uint64_t nu
 
 void outbox_clear(struct outbox *outbox);
 
-/* The name under which the handle's prepared statement goes on the connection. The unnamed one belongs to whoever
- * parsed last: for anybody else it is a name that nobody has. */
+/* The name under which the handle's prepared statement goes on the connection. The unnamed one belongs to
+ * whoever parsed last: for anybody else it is a name that nobody has. */
 const char *outbox_statement(const struct server *server, uint64_t number, const char *name);
 
-/* post_NAME() is what the table's class SEND and LATER call instead of libpq's NAME where call_begin_send() said
- * `posted`: writes the letter and posts it. Returns what libpq's function would. */
+/* post_NAME() is what the table's class SEND and LATER call instead of libpq's NAME where call_begin_send()
+ * said `posted`: writes the letter and posts it. Returns what libpq's function would. */
 int post_PQsendQuery(struct call *call, const char *query);
 int post_PQsendQueryParams(struct call *call, const char *query, int nParams, const Oid *paramTypes,
                            const char *const *paramValues, const int *paramLengths, const int *paramFormats,

@@ -30,8 +30,8 @@ struct set {
     int first_connecting;           /* the thread that makes the first connection; others wait for it */
     pthread_cond_t first_changed;
     struct waiter *waiters, *last_waiter; /* first come, first served */
-    _Atomic unsigned waiting, posted; /* all of them; those without a thread (delivery.h) */
-    bool growing;                     /* the grower connects for the latter */
+    _Atomic unsigned waiting, posted;     /* all of them; those without a thread (delivery.h) */
+    bool growing;                         /* the grower connects for the latter */
     struct identity *identities;
     int64_t refused_until; /* the server said 53300: no use asking again before this */
     int64_t idle_since;    /* the last handle was finished; 0 while there are handles */

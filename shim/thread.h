@@ -1,4 +1,5 @@
-/* thread.h: a thread of the shim's own: detached, deaf to signals, which are the program's, on a small stack. */
+/* thread.h: a thread of the shim's own: detached, deaf to signals, which are the program's, on a small stack.
+ */
 #ifndef PQONE_THREAD_H
 #define PQONE_THREAD_H
 

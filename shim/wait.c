@@ -47,8 +47,8 @@ bool wait_can_help(const struct set *set, const struct handle *handle) {
         if (is_coming(handle, server, &suits))
             return true;
         int holder = atomic_load(&server->holder);
-        if (suits && (holder == 0 || (holder != process_thread() && !is_waiting(holder) &&
-                                      process_thread_lives(holder))))
+        if (suits && (holder == 0 ||
+                      (holder != process_thread() && !is_waiting(holder) && process_thread_lives(holder))))
             return true;
     }
     return false;

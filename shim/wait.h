@@ -1,8 +1,8 @@
 /*
  * wait.h: handles that wait for a server connection, first come, first served.
  *
- * Who gives a connection back hands it to the first waiter directly and wakes only that one. A waiter is a thread
- * that sleeps here, or a posted query that no thread sleeps for (delivery.h).
+ * Who gives a connection back hands it to the first waiter directly and wakes only that one. A waiter is a
+ * thread that sleeps here, or a posted query that no thread sleeps for (delivery.h).
  */
 #ifndef PQONE_WAIT_H
 #define PQONE_WAIT_H
@@ -53,8 +53,8 @@ struct waiter {
  * waiting itself holds an unpinned connection that could serve the handle. Under the set lock. */
 bool wait_can_help(const struct set *set, const struct handle *handle);
 
-/* The same for a posted waiter, whose thread goes on: it may be the one that frees a connection, unless the next
- * move has been the program's for a while everywhere. */
+/* The same for a posted waiter, whose thread goes on: it may be the one that frees a connection, unless the
+ * next move has been the program's for a while everywhere. */
 bool wait_posted_can_end(const struct set *set, const struct waiter *waiter, int64_t now);
 
 /* Memory for a waiter; at the end of the queue; out of it. Adding and removing: under the set lock. */
@@ -66,8 +66,8 @@ void wait_free(struct waiter *waiter);
 /* No thread sleeps at it, although one that left by longjmp may have said so. */
 void wait_no_more(struct waiter *waiter);
 
-/* The calling thread sleeps at the waiter for a twentieth of a second, or until it is woken. Under the set lock,
- * which, as the quiet, is given up meanwhile. */
+/* The calling thread sleeps at the waiter for a twentieth of a second, or until it is woken. Under the set
+ * lock, which, as the quiet, is given up meanwhile. */
 void wait_sleep(struct set *set, struct waiter *waiter, struct quiet *quiet);
 
 /* Joins the queue, sleeps until a connection is handed over or a twentieth of a second has passed (then
