@@ -149,7 +149,7 @@ const char *const *answer_PQsslAttributeNames(struct handle *handle) {
 }
 
 int answer_PQisnonblocking(struct handle *handle) {
-    return held(handle) ? handle->libpq->PQisnonblocking(held(handle)) : handle->manners.nonblocking;
+    return handle->manners.nonblocking;
 }
 
 /* A handle that shares has a number of its own for life; any other has its connection's socket. Where no

@@ -185,6 +185,7 @@ static PGconn *enter(struct call *call, struct handle *handle, struct server *se
     call->server = server;
     call->result = NULL;
     call->word = call_word(call);
+    atomic_store_explicit(&server->resting, 0, memory_order_relaxed);
     atomic_store_explicit(&handle->inside, call->word, memory_order_relaxed);
     atomic_store_explicit(&handle->speaks, false, memory_order_relaxed);
     struct ledger_handle *row = handle->row;

@@ -102,7 +102,10 @@ static const char *problem_of(const struct letter *letter) {
 }
 
 static int post(struct call *call, struct letter letter) {
+    const struct handle *asked = call->handle;
     const char *problem = problem_of(&letter);
+    if (!problem && letter.kind == LETTER_QUERY && asked->pipelined && asked->libpq->version >= 150000)
+        problem = "PQsendQuery not allowed in pipeline mode\n";
     if (problem) {
         handle_say(call->handle, problem);
         return 0;
