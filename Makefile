@@ -50,7 +50,8 @@ help:
 	'make clean           removes build/' \
 	'' \
 	'B=dir builds elsewhere, WERROR=1 makes warnings errors, TESTS="real capacity/cap_of_one" runs only those,' \
-	'TRANSFER_SECONDS=60 makes the money transfer run for a minute.'
+	'TRANSFER_SECONDS=60 makes the money transfer run for a minute, NEIGHBOUR_SECONDS=60 each of the cases that' \
+	'look whether a handle ever gets a neighbour'"'"'s rows.'
 
 visibility = hidden
 $(B)/tests/%.o: visibility = default

@@ -6,11 +6,22 @@
 #include <stdlib.h>
 #include <string.h>
 
-double longest_call;
+enum { NOTICEABLE = 40, BLOCKED = 150 }; /* milliseconds */
+static double longest_call;
+static int noticeable_calls;
 
-void longest_call_is(double milliseconds) {
+void measured_call(double milliseconds) {
     if (milliseconds > longest_call)
         longest_call = milliseconds;
+    if (milliseconds > NOTICEABLE)
+        noticeable_calls++;
+}
+
+void expect_no_call_blocked_at(const char *file, int line) {
+    char sentence[100];
+    snprintf(sentence, sizeof sentence, "no call blocked (%d longer than %d ms, the longest took %.0f ms)",
+             noticeable_calls, NOTICEABLE, longest_call);
+    expect_at(file, line, longest_call < BLOCKED && noticeable_calls <= 1, sentence);
 }
 
 static char *keep(const char *text) {
@@ -103,10 +114,12 @@ void *answer_in_thread(void *argument) {
     struct answer *answer = argument;
     answer->began = seconds_now();
     PGresult *result = answer->sql ? PQexec(answer->handle, answer->sql) : PQgetResult(answer->handle);
+    if (!result)
+        strcpy(answer->state, "none");
     for (; result; result = answer->sql ? NULL : PQgetResult(answer->handle)) {
         const char *state = PQresultErrorField(result, PG_DIAG_SQLSTATE);
-        if (state)
-            snprintf(answer->state, sizeof answer->state, "%s", state);
+        if (PQresultStatus(result) == PGRES_FATAL_ERROR)
+            snprintf(answer->state, sizeof answer->state, "%s", state ? state : "none");
         if (PQntuples(result) > 0)
             snprintf(answer->value, sizeof answer->value, "%s", PQgetvalue(result, 0, 0));
         PQclear(result);
