@@ -483,14 +483,28 @@ static void look_for_intruder(struct handle *handle, struct call *call) {
                  atomic_load_explicit(&handle->intruder_place, memory_order_relaxed), 1);
 }
 
+/* What was delivered is pushed out by the handle's own calls, without which libpq would not send more. Then
+ * the connection becomes blocking again, if the program's is. */
+static enum await push(struct handle *handle, struct server *server) {
+    if (handle->libpq->PQflush(server->conn) == 1)
+        return AWAIT_PUSH;
+    handle->pushes = false;
+    if (!handle->manners.nonblocking)
+        handle->libpq->PQsetnonblocking(server->conn, 0);
+    return AWAIT_INPUT;
+}
+
 /* The lease goes on: who is next to move, the program or the server, and what its number is to show. */
 static void stay(struct handle *handle, struct server *server, const struct call *call,
                  PGTransactionStatusType status) {
     bool rests = status != PQTRANS_ACTIVE || call->fetched || call->result;
     atomic_store_explicit(&server->resting, rests ? recorder_now() : 0, memory_order_relaxed);
+    enum await await = __builtin_expect(handle->pushes, 0) ? push(handle, server)
+                       : call->unsent                      ? AWAIT_ROOM
+                                                           : AWAIT_INPUT;
     struct descriptor *descriptor = atomic_load_explicit(&handle->descriptor, memory_order_relaxed);
     if (__builtin_expect(descriptor != NULL, 0))
-        descriptor_follow(descriptor, server, call->unsent ? AWAIT_ROOM : AWAIT_INPUT);
+        descriptor_follow(descriptor, server, await);
 }
 
 void call_end(struct call *call) {
@@ -530,6 +544,7 @@ void call_end(struct call *call) {
             stay(handle, server, call, status);
         }
     } else if (status == PQTRANS_UNKNOWN && server->state != SERVER_OPENING) {
+        handle->pushes = false;
         if (atomic_load_explicit(&handle->busy, memory_order_relaxed))
             busy_ends(handle);
         keep_remains(handle, server);

@@ -101,10 +101,10 @@ static enum delivered send_for(struct waiter *waiter, struct server *server) {
         lease_drop(server);
         return REFUSED;
     }
+    handle->pushes = server->libpq->PQflush(server->conn) == 1;
     struct descriptor *descriptor = atomic_load(&handle->descriptor);
     if (descriptor)
-        descriptor_follow(descriptor, server,
-                          server->libpq->PQflush(server->conn) == 1 ? AWAIT_ROOM : AWAIT_INPUT);
+        descriptor_follow(descriptor, server, handle->pushes ? AWAIT_PUSH : AWAIT_INPUT);
     return DELIVERED;
 }
 

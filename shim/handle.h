@@ -74,6 +74,7 @@ struct handle {
     _Atomic(struct waiter *) posted;         /* what it sent waits for a connection (delivery.h) */
     _Atomic(struct server *) sent_on;        /* it was delivered there, and not collected yet */
     _Atomic bool withdrawn;                  /* a cancel came while it waited */
+    bool pushes;                            /* its letters are not all out yet, which the program does not know */
     bool pipelined;                          /* in pipeline mode while it holds no connection */
     _Atomic(struct descriptor *) descriptor; /* what PQsocket returns; NULL until it is asked for */
     _Atomic bool wishes;                     /* socket options that no connection has yet (wishes.h) */

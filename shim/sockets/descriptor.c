@@ -146,11 +146,16 @@ static void part(struct descriptor *descriptor) {
         atomic_compare_exchange_strong(&server->descriptor, &self, NULL);
 }
 
+static bool wants_room(const struct descriptor *descriptor) {
+    return atomic_load(&descriptor->dammed) ||
+           (descriptor->await == AWAIT_PUSH && !atomic_load(&descriptor->signalled));
+}
+
 /* The relay is to tell of what the number does not show yet. Where there can be none, the number says that
  * there is something: a look in vain is better than a wait without end. */
 static void arm(struct descriptor *descriptor, struct server *server) {
-    unsigned what = (atomic_load(&descriptor->signalled) ? 0 : RELAY_INPUT) |
-                    (atomic_load(&descriptor->dammed) ? RELAY_ROOM : 0);
+    unsigned what =
+        (atomic_load(&descriptor->signalled) ? 0 : RELAY_INPUT) | (wants_room(descriptor) ? RELAY_ROOM : 0);
     if (what && !relay_arm(server, descriptor->socket, what)) {
         signal_program(descriptor);
         undam(descriptor);
@@ -159,9 +164,10 @@ static void arm(struct descriptor *descriptor, struct server *server) {
 
 /* Shows `now`, of what was looked for, and rests: the next move is the program's. */
 static void show(struct descriptor *descriptor, struct server *server, short now) {
-    if (now & POLLIN)
+    bool push = descriptor->await == AWAIT_PUSH;
+    if (now & POLLIN || (now && push))
         signal_program(descriptor);
-    if (now & POLLOUT)
+    if (now & POLLOUT && !push)
         show_room(descriptor);
     if (now)
         atomic_store(&server->resting, recorder_now());
@@ -177,13 +183,13 @@ static void mirror(struct descriptor *descriptor, struct server *server, int soc
     descriptor->await = await;
     atomic_store(&descriptor->server, server);
     atomic_store(&server->descriptor, descriptor);
-    if (await == AWAIT_ROOM)
+    if (await != AWAIT_INPUT)
         look |= POLLOUT;
-    else
+    if (await != AWAIT_ROOM)
         undam(descriptor);
     short now = ready(socket, look);
     show(descriptor, server, now);
-    if (look & POLLOUT && !(now & POLLOUT))
+    if (await == AWAIT_ROOM && !(now & POLLOUT))
         dam(descriptor);
     arm(descriptor, server);
 }
@@ -261,8 +267,8 @@ void descriptor_relay(struct server *server) {
         return;
     pthread_mutex_lock(&descriptor->lock);
     if (atomic_load(&descriptor->server) == server && is_of_this_process(descriptor)) {
-        short look = (atomic_load(&descriptor->signalled) ? 0 : POLLIN) |
-                     (atomic_load(&descriptor->dammed) ? POLLOUT : 0);
+        short look =
+            (atomic_load(&descriptor->signalled) ? 0 : POLLIN) | (wants_room(descriptor) ? POLLOUT : 0);
         show(descriptor, server, ready(descriptor->socket, look));
         arm(descriptor, server);
     }

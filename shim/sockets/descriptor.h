@@ -23,7 +23,11 @@ struct handle;
 struct server;
 
 /* What the program may wait for next. */
-enum await { AWAIT_INPUT, AWAIT_ROOM }; /* AWAIT_ROOM: and unsent output, so for being writable as well */
+enum await {
+    AWAIT_INPUT,
+    AWAIT_ROOM, /* libpq told it of unsent output, so for being writable as well */
+    AWAIT_PUSH, /* it was not told, and waits for input alone: it is to call when there is room, too */
+};
 
 struct descriptor {
     pthread_mutex_t lock;            /* guards what follows; the atomic ones are looked at without it */
