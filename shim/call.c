@@ -185,7 +185,7 @@ static PGconn *enter(struct call *call, struct handle *handle, struct server *se
     call->server = server;
     call->result = NULL;
     call->word = call_word(call);
-    atomic_store_explicit(&server->resting, 0, memory_order_relaxed);
+    atomic_store_explicit(&server->resting, CALL_MOVES, memory_order_relaxed);
     atomic_store_explicit(&handle->inside, call->word, memory_order_relaxed);
     atomic_store_explicit(&handle->speaks, false, memory_order_relaxed);
     struct ledger_handle *row = handle->row;
@@ -498,7 +498,8 @@ static enum await push(struct handle *handle, struct server *server) {
 static void stay(struct handle *handle, struct server *server, const struct call *call,
                  PGTransactionStatusType status) {
     bool rests = status != PQTRANS_ACTIVE || call->fetched || call->result;
-    atomic_store_explicit(&server->resting, rests ? recorder_now() : 0, memory_order_relaxed);
+    atomic_store_explicit(&server->unread, status == PQTRANS_ACTIVE, memory_order_relaxed);
+    atomic_store_explicit(&server->resting, rests ? recorder_now() : SERVER_MOVES, memory_order_relaxed);
     enum await await = __builtin_expect(handle->pushes, 0) ? push(handle, server)
                        : call->unsent                      ? AWAIT_ROOM
                                                            : AWAIT_INPUT;

@@ -202,12 +202,24 @@ enum turn delivery_collect(struct handle *handle, struct outbox *sent) {
     return take_up(handle, waiter, turn, sent);
 }
 
-/* Under the set lock. */
+/* Fails a waiter under the set lock, and says so without it. */
 static void time_is_over(struct set *set, struct waiter *waiter) {
-    wait_note_holders(set, &waiter->holders);
-    waiter->open = set->open;
-    atomic_fetch_add(&recorder()->counters.wait_timeouts, 1);
+    struct holders noted;
+    char holders[700], place[16];
+    uint32_t site = waiter->handle->site;
+    wait_note_holders(set, &noted);
+    unsigned open = waiter->open = set->open;
+    waiter->holders = noted;
     fail(set, waiter, FAILURE_TIME);
+    atomic_fetch_add(&recorder()->counters.wait_timeouts, 1);
+    pthread_mutex_unlock(&set->lock); /* the waiter may be gone from here on */
+    wait_name_holders(&noted, holders, sizeof holders);
+    log_event(
+        LOG_WAIT, site, 0,
+        "no server connection to %s became free in %g s (PQONE_WAIT_TIMEOUT), the query failed; %u open, "
+        "leased by the handles opened at %s; waiting: the handle opened at %s",
+        set_name(set), (double)settings()->wait_timeout / 1e9, open, holders, log_site(site, place));
+    pthread_mutex_lock(&set->lock);
 }
 
 enum turn delivery_wait(struct handle *handle, struct outbox *sent) {
@@ -245,23 +257,32 @@ struct waiter *delivery_first_unserved(const struct set *set) {
     return waiter;
 }
 
+/* Under the set lock. */
+static struct waiter *late_one(struct set *set, int64_t now) {
+    struct waiter *waiter = set->waiters;
+    while (waiter && !(waiter->posted && waiter->turn == TURN_WAITING && now >= waiter->deadline))
+        waiter = waiter->next;
+    return waiter;
+}
+
 void delivery_look(struct set *set, int64_t now, int64_t *next) {
+    struct waiter *late;
     if (!atomic_load(&set->posted))
         return;
     pthread_mutex_lock(&set->lock);
+    while ((late = late_one(set, now)))
+        time_is_over(set, late);
     for (struct waiter *waiter = set->waiters, *following; waiter; waiter = following) {
         following = waiter->next;
         if (!waiter->posted || waiter->turn != TURN_WAITING)
             continue;
         if (atomic_load(&waiter->handle->withdrawn)) {
             fail(set, waiter, FAILURE_CANCELLED);
-        } else if (now >= waiter->deadline) {
-            time_is_over(set, waiter);
-        } else {
-            int64_t again = waiter->deadline < now + LOOK_AGAIN ? waiter->deadline : now + LOOK_AGAIN;
-            waiter->stuck = !wait_posted_can_end(set, waiter, now);
-            *next = again < *next ? again : *next;
+            continue;
         }
+        int64_t again = waiter->deadline < now + LOOK_AGAIN ? waiter->deadline : now + LOOK_AGAIN;
+        waiter->stuck = !wait_posted_can_end(set, waiter, now);
+        *next = again < *next ? again : *next;
     }
     pthread_mutex_unlock(&set->lock);
     deliver(set);
@@ -285,21 +306,15 @@ bool delivery_in_pipeline(const struct handle *handle) {
     return posted(handle) && posted(handle)->outbox.pipeline;
 }
 
-static void say_that_time_is_over(struct handle *handle, const struct waiter *waiter, char *text,
+static void say_that_time_is_over(const struct handle *handle, const struct waiter *waiter, char *text,
                                   size_t size) {
-    char holders[700], place[16];
-    double seconds = (double)settings()->wait_timeout / 1e9;
+    char holders[700];
     wait_name_holders(&waiter->holders, holders, sizeof holders);
     snprintf(
         text, size,
         "pqone: no server connection to %s became free in %g s (PQONE_WAIT_TIMEOUT); %u open, leased by the "
         "handles opened at %s",
-        set_name(handle->set), seconds, waiter->open, holders);
-    log_event(
-        LOG_WAIT, handle->site, 0,
-        "no server connection to %s became free in %g s, the query failed; %u open, leased by the handles "
-        "opened at %s; waiting: the handle opened at %s",
-        set_name(handle->set), seconds, waiter->open, holders, log_site(handle->site, place));
+        set_name(handle->set), (double)settings()->wait_timeout / 1e9, waiter->open, holders);
 }
 
 static PGresult *failure_result(struct handle *handle, struct waiter *waiter) {
@@ -362,7 +377,7 @@ PGresult *delivery_failure(struct handle *handle) {
         outbox->first = letter->next;
         free(letter);
     }
-    if (!result && !next_letter(outbox))
+    if ((!result || is_sync) && !next_letter(outbox))
         end_failure(handle, waiter);
     return result;
 }

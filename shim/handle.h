@@ -68,14 +68,14 @@ struct handle {
     struct manners manners;
     char *error; /* error message while it holds no lease, or of ours; size bytes */
     size_t error_size;
-    struct parameter *parameters;            /* values that PQparameterStatus returned and so must keep */
-    _Atomic int64_t now;                     /* when its last call began; with PQONE_LEAK_THRESHOLD, ended */
-    struct waiter *waiter;                   /* its place in the set's queue, while it has one */
-    _Atomic(struct waiter *) posted;         /* what it sent waits for a connection (delivery.h) */
-    _Atomic(struct server *) sent_on;        /* it was delivered there, and not collected yet */
-    _Atomic bool withdrawn;                  /* a cancel came while it waited */
-    bool pushes;                            /* its letters are not all out yet, which the program does not know */
-    bool pipelined;                          /* in pipeline mode while it holds no connection */
+    struct parameter *parameters;     /* values that PQparameterStatus returned and so must keep */
+    _Atomic int64_t now;              /* when its last call began; with PQONE_LEAK_THRESHOLD, ended */
+    struct waiter *waiter;            /* its place in the set's queue, while it has one */
+    _Atomic(struct waiter *) posted;  /* what it sent waits for a connection (delivery.h) */
+    _Atomic(struct server *) sent_on; /* it was delivered there, and not collected yet */
+    _Atomic bool withdrawn;           /* a cancel came while it waited */
+    bool pushes;                      /* its letters are not all out yet, which the program does not know */
+    bool pipelined;                   /* in pipeline mode while it holds no connection */
     _Atomic(struct descriptor *) descriptor; /* what PQsocket returns; NULL until it is asked for */
     _Atomic bool wishes;                     /* socket options that no connection has yet (wishes.h) */
     bool inherited;                          /* came by fork and was never counted in this process */

@@ -221,11 +221,11 @@ static void time_is_over(struct set *set, struct handle *handle) {
                 "pqone: no server connection to %s became free in %g s (PQONE_WAIT_TIMEOUT); %u open, "
                 "leased by the handles opened at %s\n",
                 set_name(set), seconds, open, holders);
-    log_event(
-        LOG_WAIT, handle->site, 0,
-        "no server connection to %s became free in %g s, the call failed; %u open, leased by the handles "
-        "opened at %s; waiting: the handle opened at %s",
-        set_name(set), seconds, open, holders, log_site(handle->site, place));
+    log_event(LOG_WAIT, handle->site, 0,
+              "no server connection to %s became free in %g s (PQONE_WAIT_TIMEOUT), the call failed; %u "
+              "open, leased by the handles "
+              "opened at %s; waiting: the handle opened at %s",
+              set_name(set), seconds, open, holders, log_site(handle->site, place));
     pthread_mutex_lock(&set->lock);
 }
 

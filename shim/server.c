@@ -43,7 +43,8 @@ struct server *server_new(struct libpq *libpq, struct set *set, PGconn *conn) {
     atomic_store(&server->holder, process_thread());
     atomic_store(&server->descriptor, NULL);
     atomic_store(&server->armed, 0);
-    atomic_store(&server->resting, 0);
+    atomic_store(&server->resting, SERVER_MOVES);
+    atomic_store(&server->unread, false);
     server->state = SERVER_OWN;
     server->conn = conn;
     server->libpq = libpq;

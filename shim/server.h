@@ -54,21 +54,34 @@ struct server {
     struct identity *identity;
     _Atomic(PGcancel *) cancel; /* libpq's, made with the connection because a signal handler can't */
     _Atomic(struct descriptor *) descriptor; /* the number that mirrors its socket (sockets/) */
-    _Atomic unsigned armed;  /* what the relay waits for, and which relay (relay.c); 0: nothing */
-    _Atomic int64_t resting; /* since when the next move is the program's; 0 while it is the server's */
-    uint64_t parsed_by;      /* number of the handle whose unnamed statement the session may hold */
-    uint64_t dressed;        /* number of the handle whose manners it has */
-    enum taint taint;        /* while it is being cleaned */
-    int syncs;               /* answers that cleaning still waits for */
-    unsigned generation;     /* the process that may use it (process.h) */
-    _Atomic bool forked;     /* it was open at a fork: two processes have its descriptor */
-    int claim;               /* its place in the table of who uses it (fork.c), -1: none */
+    _Atomic unsigned armed; /* what the relay waits for, and which relay (relay.c); 0: nothing */
+    _Atomic int64_t
+        resting; /* since when the next move is the program's; SERVER_MOVES, or CALL_MOVES inside a call */
+    _Atomic bool unread; /* it rests because an answer is there that nobody reads */
+    uint64_t parsed_by;  /* number of the handle whose unnamed statement the session may hold */
+    uint64_t dressed;    /* number of the handle whose manners it has */
+    enum taint taint;    /* while it is being cleaned */
+    int syncs;           /* answers that cleaning still waits for */
+    unsigned generation; /* the process that may use it (process.h) */
+    _Atomic bool forked; /* it was open at a fork: two processes have its descriptor */
+    int claim;           /* its place in the table of who uses it (fork.c), -1: none */
     int64_t opened;
     _Atomic int64_t last_used;
     uint64_t socket_device, socket_inode; /* what the descriptor was, before we close a number */
     struct ledger_server *row;
     struct server *next; /* free memory */
 };
+
+enum { SERVER_MOVES = 0, CALL_MOVES = -1 };
+
+/* Its socket has something to read, of which no call is reading. */
+static inline void server_answered(struct server *server) {
+    int64_t nobody = SERVER_MOVES;
+    if (atomic_load_explicit(&server->resting, memory_order_relaxed) != SERVER_MOVES)
+        return;
+    atomic_store_explicit(&server->unread, true, memory_order_relaxed);
+    atomic_compare_exchange_strong(&server->resting, &nobody, recorder_now());
+}
 
 static inline int64_t server_last_used(const struct server *server) {
     return atomic_load_explicit(&server->last_used, memory_order_relaxed);

@@ -2,6 +2,7 @@
 #define _GNU_SOURCE
 #include "wait.h"
 
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -28,49 +29,56 @@ static bool is_waiting(int thread) {
     return waiter != NULL;
 }
 
-/* May it come free without anybody's doing, and serve the handle? */
-static bool is_coming(const struct handle *handle, const struct server *server, bool *suits) {
+/* An answer that came to a connection with no relay to tell of it. Listed, so that nobody closes it
+ * meanwhile. */
+static void look_for_answer(struct server *server) {
+    struct pollfd look = {.fd = server->libpq->PQsocket(server->conn), .events = POLLIN};
+    if (atomic_load(&server->resting) == SERVER_MOVES && poll(&look, 1, 0) > 0)
+        server_answered(server);
+}
+
+/* The program has had the next move for a while, in a thread that is not seen to make it: `thread`, which
+ * waits itself or whose loop does, one that is no more, or anyone who leaves an answer unread. */
+static bool rests(struct server *server, int holder, int thread, int64_t now) {
+    look_for_answer(server);
+    int64_t resting = atomic_load(&server->resting);
+    return resting > 0 && now - resting >= PATIENCE &&
+           (atomic_load(&server->unread) || holder == thread || !process_thread_lives(holder));
+}
+
+/* Will it come free, and serve the handle? `asleep`: the thread can do nothing for that meanwhile. */
+static bool may_come(struct server *server, const struct handle *handle, int thread, bool asleep,
+                     int64_t now) {
     uint64_t lease = atomic_load(&server->lease);
-    *suits = !handle->identity || handle->identity == server->identity;
-    if (*suits && (lease == LEASE_ENGINE || !(lease & 1))) /* being made new, or free by the time we look */
+    int holder = atomic_load(&server->holder);
+    if (handle->identity && handle->identity != server->identity)
+        return false;
+    if (lease == LEASE_ENGINE || !(lease & 1)) /* being made new, or free by the time we look */
         return true;
-    *suits = *suits && !atomic_load(&server->pinned);
+    if (atomic_load(&server->pinned))
+        return false;
+    if (holder == 0)
+        return true;
+    if (is_waiting(holder) || rests(server, holder, thread, now))
+        return false;
+    return !asleep || (holder != thread && process_thread_lives(holder));
+}
+
+static bool anything_may_come(const struct set *set, const struct handle *handle, int thread, bool asleep,
+                              int64_t now) {
+    for (unsigned i = 0; i < set->open; i++)
+        if (may_come(set->servers[i], handle, thread, asleep, now))
+            return true;
     return false;
 }
 
 bool wait_can_help(const struct set *set, const struct handle *handle) {
-    if (set->connecting > 0)
-        return true;
-    for (unsigned i = 0; i < set->open; i++) {
-        const struct server *server = set->servers[i];
-        bool suits;
-        if (is_coming(handle, server, &suits))
-            return true;
-        int holder = atomic_load(&server->holder);
-        if (suits && (holder == 0 ||
-                      (holder != process_thread() && !is_waiting(holder) && process_thread_lives(holder))))
-            return true;
-    }
-    return false;
+    return set->connecting > 0 || anything_may_come(set, handle, process_thread(), true, recorder_now());
 }
 
 bool wait_posted_can_end(const struct set *set, const struct waiter *waiter, int64_t now) {
-    if (set->connecting > 0 || set->growing)
-        return true;
-    for (unsigned i = 0; i < set->open; i++) {
-        const struct server *server = set->servers[i];
-        bool suits;
-        if (is_coming(waiter->handle, server, &suits))
-            return true;
-        if (!suits)
-            continue;
-        int holder = atomic_load(&server->holder);
-        int64_t resting = atomic_load(&server->resting);
-        if (holder == 0 || ((!resting || now - resting < PATIENCE) && !is_waiting(holder)) ||
-            (holder != waiter->thread && !is_waiting(holder) && process_thread_lives(holder)))
-            return true;
-    }
-    return false;
+    return set->connecting > 0 || set->growing ||
+           anything_may_come(set, waiter->handle, waiter->thread, false, now);
 }
 
 static void is_waiting_now(struct waiter *waiter) {
@@ -247,7 +255,7 @@ void wait_hand_over(struct set *set) {
         if (!server)
             continue; /* another may be served by what does not suit this one */
         atomic_store(&server->holder, waiter->thread);
-        atomic_store(&server->resting, 0);
+        atomic_store(&server->resting, SERVER_MOVES);
         waiter->granted = server;
         if (waiter->posted) {
             waiter->turn = TURN_GRANTED; /* for deliver(), when the lock is free */

@@ -49,8 +49,9 @@ struct waiter {
     bool answered, aborted; /* where PQgetResult is in what failed */
 };
 
-/* Can waiting help this thread? Only while somebody is connecting, or some other living thread that is not
- * waiting itself holds an unpinned connection that could serve the handle. Under the set lock. */
+/* Can waiting help this thread? Only while somebody is connecting, or some other living thread holds an
+ * unpinned connection that could serve the handle, does not wait itself, and does not leave an answer unread
+ * for long. Under the set lock. */
 bool wait_can_help(const struct set *set, const struct handle *handle);
 
 /* The same for a posted waiter, whose thread goes on: it may be the one that frees a connection, unless the

@@ -169,8 +169,8 @@ static void show(struct descriptor *descriptor, struct server *server, short now
         signal_program(descriptor);
     if (now & POLLOUT && !push)
         show_room(descriptor);
-    if (now)
-        atomic_store(&server->resting, recorder_now());
+    if (now & POLLIN)
+        server_answered(server);
 }
 
 static void mirror(struct descriptor *descriptor, struct server *server, int socket, enum await await) {
