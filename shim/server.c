@@ -17,6 +17,7 @@
 #include "quiet.h"
 #include "set.h"
 #include "settings.h"
+#include "sockets/numbers.h"
 #include "sockets/relay.h"
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* a leaf; guards the list of free memory */
@@ -59,6 +60,7 @@ struct server *server_new(struct libpq *libpq, struct set *set, PGconn *conn) {
     server->opened = recorder_now();
     server_used_now(server);
     server->socket_device = server->socket_inode = 0;
+    server->kept = -1;
     server->row = NULL;
     return server;
 }
@@ -78,7 +80,15 @@ static void count(const struct server *server, bool opened) {
     }
 }
 
+/* libpq is about to close its socket. */
+static void let_socket_go(struct server *server) {
+    if (server->kept >= 0)
+        numbers_let_go(server->kept, server->libpq->PQsocket(server->conn) == server->kept);
+    server->kept = -1;
+}
+
 void server_forget(struct server *server) {
+    let_socket_go(server);
     relay_forget(server);
     /* A signal handler of another thread may be sending its cancel right now; it takes milliseconds. What
      * comes later finds no key and does nothing. */
@@ -113,6 +123,10 @@ void server_established(struct server *server) {
     if (fstat(libpq->PQsocket(server->conn), &status) == 0) {
         server->socket_device = status.st_dev;
         server->socket_inode = status.st_ino;
+        if (settings()->mode == MODE_SHARE) {
+            server->kept = libpq->PQsocket(server->conn);
+            numbers_keep(server->kept, libpq);
+        }
     }
     atomic_store(&server->cancel, libpq->PQgetCancel(server->conn));
     atomic_store(&server->cancelled, false);
@@ -146,6 +160,7 @@ bool server_has_its_descriptor(const struct server *server) {
 /* PQfinish frees the memory but writes Terminate (and TLS its goodbye); a socket that leads nowhere in
  * place of the real one lets it write into the void. */
 void server_close_silently(struct server *server) {
+    let_socket_go(server);
     relay_forget(server);
     if (descriptor_is_ours(server)) {
         int nowhere = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
@@ -171,6 +186,7 @@ bool server_claim(struct server *server) {
 
 void server_abandon(struct server *server) {
     relay_forget(server);
+    let_socket_go(server);
     if (descriptor_is_ours(server))
         close(server->libpq->PQsocket(server->conn));
 }
@@ -197,9 +213,12 @@ void server_close(struct server *server) {
         server_close_silently(server);
         return;
     }
+    let_socket_go(server);
     /* A program that closed the number under libpq gets what libpq does in that case, as without us; only
-     * a connection that merely lingers for the shim must not hit a stranger's descriptor. */
-    if (!server_has_its_descriptor(server) && atomic_load(&server->lease) == LEASE_ENGINE) {
+     * a connection that merely lingers for the shim, or whose number the program never saw, must not hit a
+     * stranger's descriptor. */
+    if (!server_has_its_descriptor(server) && server->libpq->PQsocket(server->conn) >= 0 &&
+        (atomic_load(&server->lease) == LEASE_ENGINE || atomic_load(&numbers_in_use))) {
         give_memory_back(server);
         return;
     }
