@@ -60,7 +60,7 @@ struct server *server_new(struct libpq *libpq, struct set *set, PGconn *conn) {
     server->opened = recorder_now();
     server_used_now(server);
     server->socket_device = server->socket_inode = 0;
-    server->kept = -1;
+    atomic_store(&server->kept, -1);
     server->row = NULL;
     return server;
 }
@@ -82,9 +82,9 @@ static void count(const struct server *server, bool opened) {
 
 /* libpq is about to close its socket. */
 static void let_socket_go(struct server *server) {
-    if (server->kept >= 0)
-        numbers_let_go(server->kept, server->libpq->PQsocket(server->conn) == server->kept);
-    server->kept = -1;
+    int kept = atomic_exchange(&server->kept, -1);
+    if (kept >= 0)
+        numbers_let_go(kept, server->libpq->PQsocket(server->conn) == kept);
 }
 
 void server_forget(struct server *server) {
@@ -124,8 +124,8 @@ void server_established(struct server *server) {
         server->socket_device = status.st_dev;
         server->socket_inode = status.st_ino;
         if (settings()->mode == MODE_SHARE) {
-            server->kept = libpq->PQsocket(server->conn);
-            numbers_keep(server->kept, libpq);
+            numbers_keep(libpq->PQsocket(server->conn), libpq);
+            atomic_store(&server->kept, libpq->PQsocket(server->conn));
         }
     }
     atomic_store(&server->cancel, libpq->PQgetCancel(server->conn));

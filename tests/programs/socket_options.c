@@ -226,6 +226,8 @@ CASE(shutdown_at_rest, "", "a handle whose number was shut down while it rests h
     expect(PQsocket(first) >= 0);
     ask(first, "SELECT 1");
     expect_number(shutdown(PQsocket(first), SHUT_RDWR), 0);
+    struct pollfd wait = {.fd = PQsocket(first), .events = POLLIN};
+    expect_number(poll(&wait, 1, 5000), 1);
     expect_text(refused(first, "SELECT 2"), "");
     expect_number(PQstatus(first), CONNECTION_BAD);
     expect_text(ask(second, "SELECT 'second'"), "second");
@@ -233,6 +235,26 @@ CASE(shutdown_at_rest, "", "a handle whose number was shut down while it rests h
     expect_text(ask(first, "SELECT 'first'"), "first");
     PQfinish(first);
     PQfinish(second);
+}
+
+CASE(reset_after_shutdown, "", "PQreset after a shutdown gives a connection without it") {
+    PGconn *handle = open_tcp();
+    ask(handle, "SELECT 1");
+    expect_number(set_option(handle, IPPROTO_TCP, TCP_KEEPIDLE, 77), 0);
+    expect_number(shutdown(PQsocket(handle), SHUT_RDWR), 0);
+    PQreset(handle);
+    expect_text(ask(handle, "SELECT 'new'"), "new");
+    struct pollfd wait = {.fd = PQsocket(handle), .events = POLLIN};
+    expect_number(poll(&wait, 1, 0), 0);
+    expect_number(PQsendQuery(handle, "SELECT pg_sleep(0.2)"), 1);
+    expect_number(poll(&wait, 1, 50), 0);
+    wait.fd = PQsocket(handle);
+    expect_number(poll(&wait, 1, 5000), 1);
+    expect_number(wait.revents, POLLIN);
+    PQclear(PQgetResult(handle));
+    expect(!PQgetResult(handle));
+    expect(option(handle, IPPROTO_TCP, TCP_KEEPIDLE) != 77);
+    PQfinish(handle);
 }
 
 static PGconn *asked;
