@@ -171,6 +171,9 @@ int answer_PQsocket(struct handle *handle) {
     if (__builtin_expect(handle->posted != NULL, 0))
         call_look_for_delivery(handle); /* what was delivered before had no number to show it */
     if ((server = lease_held(handle)))
-        descriptor_follow(descriptor, server, server->state == SERVER_OPENING ? AWAIT_ROOM : AWAIT_INPUT);
+        descriptor_follow(descriptor, server,
+                          server->state == SERVER_OPENING ? AWAIT_ROOM
+                          : handle->pushes                ? AWAIT_PUSH
+                                                          : AWAIT_INPUT);
     return descriptor_number(descriptor);
 }

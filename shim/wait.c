@@ -2,6 +2,7 @@
 #define _GNU_SOURCE
 #include "wait.h"
 
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -54,18 +55,37 @@ bool wait_can_help(const struct set *set, const struct handle *handle) {
     return false;
 }
 
+static bool is_in_a_call(const struct set *set, const struct server *server) {
+    const struct handle *handle = set->handles;
+    while (handle && lease_held(handle) != server)
+        handle = handle->next;
+    return handle && atomic_load(&handle->inside) != 0;
+}
+
+/* Since when the next move is the program's. Where it never asked for the number, nobody has told of what
+ * came for it. The set lock keeps the connection from being closed. */
+static int64_t resting_since(const struct set *set, struct server *server, int64_t now) {
+    int64_t resting = atomic_load(&server->resting);
+    if (resting || is_in_a_call(set, server))
+        return resting;
+    struct pollfd look = {.fd = server->libpq->PQsocket(server->conn), .events = POLLIN};
+    if (poll(&look, 1, 0) != 1)
+        return 0;
+    return atomic_compare_exchange_strong(&server->resting, &resting, now) ? now : resting;
+}
+
 bool wait_posted_can_end(const struct set *set, const struct waiter *waiter, int64_t now) {
     if (set->connecting > 0 || set->growing)
         return true;
     for (unsigned i = 0; i < set->open; i++) {
-        const struct server *server = set->servers[i];
+        struct server *server = set->servers[i];
         bool suits;
         if (is_coming(waiter->handle, server, &suits))
             return true;
         if (!suits)
             continue;
         int holder = atomic_load(&server->holder);
-        int64_t resting = atomic_load(&server->resting);
+        int64_t resting = resting_since(set, server, now);
         if (holder == 0 || ((!resting || now - resting < PATIENCE) && !is_waiting(holder)) ||
             (holder != waiter->thread && !is_waiting(holder) && process_thread_lives(holder)))
             return true;
