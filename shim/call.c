@@ -176,7 +176,7 @@ static void busy_ends(struct handle *handle) {
 
 static PGconn *enter(struct call *call, struct handle *handle, struct server *server) {
     unused_no_more(handle, "used");
-    if (__builtin_expect(atomic_load_explicit(&handle->wishes, memory_order_relaxed), 0))
+    if (__builtin_expect(atomic_load_explicit(&handle->wishes, memory_order_relaxed) == WISHES_PENDING, 0))
         wishes_fulfil(handle, server);
     call->here = CALL_HERE;
     call->handle = handle;

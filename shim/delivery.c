@@ -377,6 +377,7 @@ PGresult *delivery_failure(struct handle *handle) {
         outbox->first = letter->next;
         free(letter);
     }
+    /* As in libpq, a pipeline is over with its last sync: the program may leave it without another look. */
     if ((!result || is_sync) && !next_letter(outbox))
         end_failure(handle, waiter);
     return result;

@@ -25,7 +25,7 @@ enum turn delivery_collect(struct handle *handle, struct outbox *sent);
 enum turn delivery_wait(struct handle *handle, struct outbox *sent);
 
 /* The next result of a wait that FAILED: the error, or what libpq gives for what was queued behind it in a
- * pipeline. NULL between and at the end, when handle->posted becomes NULL. */
+ * pipeline. NULL between and at the end. With it, or a last sync, handle->posted becomes NULL. */
 PGresult *delivery_failure(struct handle *handle);
 
 /* PQisBusy of a handle that holds no connection: would PQgetResult wait? */

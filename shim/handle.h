@@ -77,7 +77,7 @@ struct handle {
     bool pushes;                      /* its letters are not all out yet, which the program does not know */
     bool pipelined;                   /* in pipeline mode while it holds no connection */
     _Atomic(struct descriptor *) descriptor; /* what PQsocket returns; NULL until it is asked for */
-    _Atomic bool wishes;                     /* socket options that no connection has yet (wishes.h) */
+    _Atomic unsigned char wishes;            /* socket options that the program set (wishes.h) */
     bool inherited;                          /* came by fork and was never counted in this process */
     uint32_t site;
     int64_t opened;

@@ -5,6 +5,7 @@
 #include "delivery.h"
 #include "lease.h"
 #include "opening.h"
+#include "sockets/wishes.h"
 
 /* The connection that PQreset is to renew, taken out of its set, or NULL: the handle holds none and none
  * is free, or what it holds is another process's. */
@@ -37,8 +38,9 @@ static void forget_session(struct handle *handle, struct server *server) {
     lease_unpin(handle, server, ~stays);
 }
 
-/* What it sent and no connection was had for yet is not sent any more. */
+/* What it sent or set and no connection was had for yet is not sent any more. */
 static void forget_sent(struct handle *handle) {
+    wishes_forget(handle); /* of the old socket */
     handle->pipelined = false;
     if (handle->posted)
         delivery_withdraw(handle);

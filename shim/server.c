@@ -17,6 +17,7 @@
 #include "quiet.h"
 #include "set.h"
 #include "settings.h"
+#include "sockets/numbers.h"
 #include "sockets/relay.h"
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* a leaf; guards the list of free memory */
@@ -60,6 +61,7 @@ struct server *server_new(struct libpq *libpq, struct set *set, PGconn *conn) {
     server->opened = recorder_now();
     server_used_now(server);
     server->socket_device = server->socket_inode = 0;
+    atomic_store(&server->kept, -1);
     server->row = NULL;
     return server;
 }
@@ -79,7 +81,15 @@ static void count(const struct server *server, bool opened) {
     }
 }
 
+/* libpq is about to close its socket. */
+static void let_socket_go(struct server *server) {
+    int kept = atomic_exchange(&server->kept, -1);
+    if (kept >= 0)
+        numbers_let_go(kept, server->libpq->PQsocket(server->conn) == kept);
+}
+
 void server_forget(struct server *server) {
+    let_socket_go(server);
     relay_forget(server);
     /* A signal handler of another thread may be sending its cancel right now; it takes milliseconds. What
      * comes later finds no key and does nothing. */
@@ -114,6 +124,10 @@ void server_established(struct server *server) {
     if (fstat(libpq->PQsocket(server->conn), &status) == 0) {
         server->socket_device = status.st_dev;
         server->socket_inode = status.st_ino;
+        if (settings()->mode == MODE_SHARE) {
+            numbers_keep(libpq->PQsocket(server->conn), libpq);
+            atomic_store(&server->kept, libpq->PQsocket(server->conn));
+        }
     }
     atomic_store(&server->cancel, libpq->PQgetCancel(server->conn));
     atomic_store(&server->cancelled, false);
@@ -147,6 +161,7 @@ bool server_has_its_descriptor(const struct server *server) {
 /* PQfinish frees the memory but writes Terminate (and TLS its goodbye); a socket that leads nowhere in
  * place of the real one lets it write into the void. */
 void server_close_silently(struct server *server) {
+    let_socket_go(server);
     relay_forget(server);
     if (descriptor_is_ours(server)) {
         int nowhere = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
@@ -172,6 +187,7 @@ bool server_claim(struct server *server) {
 
 void server_abandon(struct server *server) {
     relay_forget(server);
+    let_socket_go(server);
     if (descriptor_is_ours(server))
         close(server->libpq->PQsocket(server->conn));
 }
@@ -198,9 +214,12 @@ void server_close(struct server *server) {
         server_close_silently(server);
         return;
     }
+    let_socket_go(server);
     /* A program that closed the number under libpq gets what libpq does in that case, as without us; only
-     * a connection that merely lingers for the shim must not hit a stranger's descriptor. */
-    if (!server_has_its_descriptor(server) && atomic_load(&server->lease) == LEASE_ENGINE) {
+     * a connection that merely lingers for the shim, or whose number the program never saw, must not hit a
+     * stranger's descriptor. */
+    if (!server_has_its_descriptor(server) && server->libpq->PQsocket(server->conn) >= 0 &&
+        (atomic_load(&server->lease) == LEASE_ENGINE || atomic_load(&numbers_in_use))) {
         give_memory_back(server);
         return;
     }

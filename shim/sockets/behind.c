@@ -10,12 +10,14 @@
 #include "quiet.h"
 #include "sockets/numbers.h"
 
+enum { TRIES = 4 };
+
 struct visit {
     const struct handle *handle;
     enum behind which;
-    void (*act)(int socket, void *context);
+    behind_act *act;
     void *context;
-    bool done;
+    bool looked, done;
 };
 
 static bool is_socket_of(int number, const struct server *server) {
@@ -24,67 +26,75 @@ static bool is_socket_of(int number, const struct server *server) {
                                                                      status.st_ino == server->socket_inode));
 }
 
-/* The PGconn is there for as long as this takes: its number may be closed and be another file's any moment,
- * by libpq in the thread that uses it. To read from that would be a wrong answer in a moment where there is
- * no right one; what changes something gets a copy that was looked at. */
-static void act_on(struct visit *visit, const struct server *server) {
-    int number = server->libpq->PQsocket(server->conn);
+/* The thread that uses the connection may close the number any moment, and another file have it. To read from
+ * that would be a wrong answer in a moment where there is no right one; what changes something gets a copy
+ * that was looked at. */
+static void act_on(struct visit *visit, int number, const struct server *server) {
     if (visit->which == BEHIND_LEASED && number >= 0)
         number = fcntl(number, F_DUPFD_CLOEXEC, 0);
     if (number >= 0 && is_socket_of(number, server)) {
-        visit->act(number, visit->context);
+        visit->act(number, atomic_load(&server->lease) >> 1, visit->context);
         visit->done = true;
     }
     if (visit->which == BEHIND_LEASED)
         numbers_close(number);
 }
 
-static bool is_listed(const struct set *set, const struct server *server) {
-    for (unsigned i = 0; i < set->open; i++)
-        if (set->servers[i] == server)
-            return true;
-    return false;
+/* What it holds. While it is being opened, libpq alone knows the socket, and only its own thread may ask,
+ * between two calls. */
+static void look_at_lease(struct visit *visit, const struct server *held) {
+    int kept = atomic_load(&held->kept);
+    if (kept >= 0)
+        act_on(visit, kept, held);
+    else if (held->state == SERVER_OPENING && atomic_load(&held->holder) == process_thread() &&
+             !visit->handle->inside)
+        act_on(visit, held->libpq->PQsocket(held->conn), held);
 }
 
-/* One that the set does not list (it is being opened, say) its own thread may take away, while it is inside a
- * call; between two calls of that thread's nobody does. */
-static bool stays(const struct set *set, const struct handle *handle, const struct server *server) {
-    return is_listed(set, server) || (atomic_load(&server->holder) == process_thread() && !handle->inside);
+/* What it used last, as a rule its own again soon. A struct server is never given back. */
+static void look_at_last(struct visit *visit, const struct server *last) {
+    int kept = last ? atomic_load(&last->kept) : -1;
+    if (kept >= 0 && last->set == visit->handle->set && last->identity == visit->handle->identity)
+        act_on(visit, kept, last);
 }
 
-/* Under the set lock: what is listed is not closed meanwhile. */
-static void look_in(struct visit *visit, const struct set *set) {
-    const struct handle *handle = visit->handle;
-    const struct server *held = lease_held(handle);
-    if (held) {
-        if (stays(set, handle, held) && held->conn)
-            act_on(visit, held);
-        return;
-    }
-    for (unsigned i = 0; visit->which == BEHIND_ANY && !visit->done && i < set->open; i++)
-        if (set->servers[i]->identity == handle->identity)
-            act_on(visit, set->servers[i]);
-}
-
-/* The handle's set may be gone if it was just finished, which is why it is looked for. */
-static void look_at(struct set *set, void *context) {
+/* Any that could serve it. Its set may be gone if it was just finished, which is why that is looked for. */
+static void look_in(struct set *set, void *context) {
     struct visit *visit = context;
     if (visit->handle->set != set || pthread_mutex_trylock(&set->lock) != 0)
         return;
-    look_in(visit, set);
+    visit->looked = true;
+    for (unsigned i = 0; !visit->done && i < set->open; i++)
+        if (set->servers[i]->identity == visit->handle->identity)
+            act_on(visit, atomic_load(&set->servers[i]->kept), set->servers[i]);
     pthread_mutex_unlock(&set->lock);
 }
 
-bool behind_visit(const struct handle *handle, enum behind which, void (*act)(int socket, void *context),
-                  void *context) {
+/* Locks are held for moments, unless this is a signal handler that interrupts their own holder. */
+static void look_around(struct visit *visit) {
+    for (int tries = 0; tries < TRIES && !visit->looked; tries++) {
+        if (tries > 0)
+            quiet_nap();
+        sets_try_walk(look_in, visit);
+    }
+}
+
+bool behind_visit(const struct handle *handle, enum behind which, behind_act *act, void *context) {
     /* A forked child has no connection before its first call: what it inherited is the parent's. */
     if (!process_is_set_up())
         return false;
-    struct visit visit = {handle, which, act, context, false};
+    struct visit visit = {handle, which, act, context, false, false};
+    struct server *held = lease_held(handle);
     struct quiet quiet;
     quiet_begin(&quiet);
     int saved_errno = errno;
-    sets_try_walk(look_at, &visit);
+    if (held) {
+        look_at_lease(&visit, held);
+    } else if (which == BEHIND_ANY) {
+        look_at_last(&visit, atomic_load(&handle->server));
+        if (!visit.done)
+            look_around(&visit);
+    }
     if (!visit.done)
         errno = saved_errno;
     quiet_end(&quiet);

@@ -6,6 +6,7 @@
 #define PQONE_BEHIND_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
 struct handle;
 
@@ -14,9 +15,11 @@ enum behind {
     BEHIND_LEASED, /* to change: the one that it holds, by a copy of the number, which nobody closes */
 };
 
-/* Calls `act` with the socket, and signals held back. False: there is none, or just now nobody can say. Keeps
- * errno but for what `act` does to it. */
-bool behind_visit(const struct handle *handle, enum behind which, void (*act)(int socket, void *context),
-                  void *context);
+typedef void behind_act(int socket, uint64_t holder, void *context);
+
+/* Calls `act` with the socket and the number of the handle that has the connection or had it last, and
+ * signals held back. False: there is none, or just now nobody can say. Keeps errno but for what `act` does to
+ * it. */
+bool behind_visit(const struct handle *handle, enum behind which, behind_act *act, void *context);
 
 #endif

@@ -1,6 +1,6 @@
 /*
  * guard.c: exported functions that close numbers, or put other files in their places. They hold no logic:
- * numbers.h says which are hidden, and those are left alone.
+ * numbers.h says which are ours, and those are left alone.
  *
  * A process in which nothing was ever hidden pays one load and a jump. All of it may run in a signal handler,
  * in the child of vfork, and before any constructor: until the real functions are looked up at load, the
@@ -65,7 +65,7 @@ static bool nothing_hidden(void) {
 }
 
 EXPORT int close(int number) {
-    if (nothing_hidden() || !numbers_is_hidden(number))
+    if (nothing_hidden() || !numbers_guards(number, CALLER))
         return real.close(number);
     errno = EBADF;
     return -1;
@@ -77,12 +77,12 @@ static void close_one_by_one(unsigned first, unsigned last) {
         raw_close((int)number);
 }
 
-/* Closes up to the last hidden number, but none of these; returns the number to go on with. */
+/* Closes up to the last guarded number, but none of these; returns the number to go on with. */
 static unsigned close_between(unsigned first, unsigned last) {
     int saved_errno = errno;
-    for (int hidden; (hidden = numbers_next_hidden(first, last)) >= 0; first = (unsigned)hidden + 1)
-        if ((unsigned)hidden > first && real.close_range(first, (unsigned)hidden - 1, 0) != 0)
-            close_one_by_one(first, (unsigned)hidden - 1);
+    for (int guarded; (guarded = numbers_next_guarded(first, last)) >= 0; first = (unsigned)guarded + 1)
+        if ((unsigned)guarded > first && real.close_range(first, (unsigned)guarded - 1, 0) != 0)
+            close_one_by_one(first, (unsigned)guarded - 1);
     errno = saved_errno;
     return first;
 }

@@ -12,11 +12,14 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "roads/real.h"
+
 enum { PAGE = 1024, PAGES = 1024, MOST = PAGE * PAGES };
 enum { SELECT_SIZE = 1024 }; /* FD_SETSIZE: what select() can watch */
 
-/* What an entry's word points to: the place of a hidden number, or the handle of a shown one. */
-enum { HIDDEN = 1, SHOWN = 2, KIND = 3 };
+/* What an entry's word points to: the place of a hidden number, the handle of a shown one, the copy of libpq
+ * that has a kept one. */
+enum { HIDDEN = 1, SHOWN = 2, KEPT = 3, KIND = 3 };
 
 struct entry {
     _Atomic uintptr_t word; /* a pointer and its kind; 0: not ours */
@@ -58,7 +61,6 @@ static bool note(int number, uintptr_t word) {
     atomic_store(&entry->inode, status.st_ino);
     atomic_store(&entry->word, word);
     atomic_store(&owner, getpid());
-    atomic_store(&numbers_in_use, true);
     return true;
 }
 
@@ -100,6 +102,7 @@ int numbers_hide(int number, _Atomic int *place) {
     /* The place first: a dup2() onto the number changes it from the moment that it is hidden. */
     atomic_store(place, number);
     note(number, (uintptr_t)place | HIDDEN);
+    atomic_store(&numbers_in_use, true);
     errno = saved_errno;
     return atomic_load(place);
 }
@@ -107,7 +110,23 @@ int numbers_hide(int number, _Atomic int *place) {
 void numbers_show(int number, struct handle *handle) {
     int saved_errno = errno;
     note(number, (uintptr_t)handle | SHOWN);
+    atomic_store(&numbers_in_use, true);
     errno = saved_errno;
+}
+
+void numbers_keep(int number, const struct libpq *libpq) {
+    int saved_errno = errno;
+    note(number, (uintptr_t)libpq | KEPT);
+    errno = saved_errno;
+}
+
+void numbers_let_go(int number, bool used) {
+    if ((look(number) & KIND) != KEPT)
+        return;
+    if (used)
+        numbers_forget(number);
+    else
+        numbers_close(number);
 }
 
 void numbers_forget(int number) {
@@ -133,15 +152,27 @@ bool numbers_is_hidden(int number) {
     return atomic_load_explicit(&numbers_in_use, memory_order_acquire) && (look(number) & KIND) == HIDDEN;
 }
 
-int numbers_next_hidden(unsigned first, unsigned last) {
+static bool is_inside(const void *code, const struct libpq *libpq) {
+    return (uintptr_t)code - libpq->begin < libpq->end - libpq->begin;
+}
+
+bool numbers_guards(int number, const void *caller) {
+    if (!atomic_load_explicit(&numbers_in_use, memory_order_acquire))
+        return false;
+    uintptr_t word = look(number);
+    return (word & KIND) == HIDDEN ||
+           ((word & KIND) == KEPT && !is_inside(caller, (const struct libpq *)(word & ~(uintptr_t)KIND)));
+}
+
+int numbers_next_guarded(unsigned first, unsigned last) {
     if (last >= MOST)
         last = MOST - 1;
     for (unsigned number = first; number <= last; number++) {
         struct entry *entry = find(number);
         if (!entry)
             number |= PAGE - 1; /* nothing on this page */
-        else if ((atomic_load_explicit(&entry->word, memory_order_acquire) & KIND) == HIDDEN &&
-                 numbers_is_hidden((int)number))
+        else if (atomic_load_explicit(&entry->word, memory_order_acquire) &&
+                 numbers_guards((int)number, NULL))
             return (int)number;
     }
     return -1;

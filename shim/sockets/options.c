@@ -67,7 +67,8 @@ struct asking {
     int result;
 };
 
-static void ask_name(int socket, void *context) {
+static void ask_name(int socket, uint64_t holder, void *context) {
+    (void)holder;
     struct asking *asking = context;
     asking->result = asking->name(socket, asking->address, asking->length);
 }
@@ -89,9 +90,10 @@ EXPORT int getpeername(int number, struct sockaddr *restrict address, socklen_t 
 
 EXPORT int shutdown(int number, int how) {
     struct handle *handle = shown(number);
-    if (handle && how >= SHUT_RD && how <= SHUT_RDWR)
-        wishes_shutdown(handle, how);
-    return real.shutdown(number, how);
+    if (!handle || how < SHUT_RD || how > SHUT_RDWR)
+        return real.shutdown(number, how);
+    wishes_shutdown(handle, how); /* not the number: it stays the same when PQreset gives another socket */
+    return 0;
 }
 
 #define FIND(name)                                                          \

@@ -9,17 +9,20 @@
 
 #include "lease.h"
 #include "sockets/behind.h"
+#include "sockets/descriptor.h"
 
-enum { MOST = 2048, LARGEST = 32 };
+enum { MOST = 4096, LARGEST = 32 };
 enum { SHUTDOWN = -1 }; /* in place of a level */
 
-/* Every wish lasts until its handle's next call, so there are few. */
+/* A handle with wishes has a connection to itself before long, so there are few. */
 struct wish {
     _Atomic uint64_t number; /* the handle's; 0: free, TAKING: not filled in yet */
     int level, name;
+    bool done; /* the handle's connection has it */
     socklen_t length, shown_length;
-    char value[LARGEST], shown[LARGEST]; /* what was asked for, and what the kernel makes of it */
-    bool done;                           /* the connection that the handle held has it */
+    char value[LARGEST]; /* as the program gave it */
+    char shown[LARGEST]; /* to be shown: what the kernel makes of it until it is done; then, to others, what
+                          * it was before */
 };
 
 enum { TAKING = -1 };
@@ -30,12 +33,9 @@ static uint64_t number_of(const struct handle *handle) {
     return atomic_load_explicit(&handle->number, memory_order_relaxed);
 }
 
-static struct wish *find(const struct handle *handle, int level, int name) {
-    if (!atomic_load(&handle->wishes))
-        return NULL;
+static struct wish *find(uint64_t number, int level, int name) {
     for (int i = 0; i < atomic_load(&used); i++)
-        if (atomic_load(&wishes[i].number) == number_of(handle) && wishes[i].level == level &&
-            wishes[i].name == name)
+        if (atomic_load(&wishes[i].number) == number && wishes[i].level == level && wishes[i].name == name)
             return &wishes[i];
     return NULL;
 }
@@ -54,7 +54,8 @@ static struct wish *take(void) {
 }
 
 static int keep(struct handle *handle, const struct wish *wanted) {
-    struct wish *wish = find(handle, wanted->level, wanted->name);
+    struct wish *wish = find(number_of(handle), wanted->level, wanted->name);
+    bool again = wish && wish->done && wanted->done; /* what it was at first is what others have */
     if (!wish && !(wish = take())) {
         errno = ENOBUFS;
         return -1;
@@ -62,49 +63,71 @@ static int keep(struct handle *handle, const struct wish *wanted) {
     wish->level = wanted->level;
     wish->name = wanted->name;
     wish->length = wanted->length;
-    wish->shown_length = wanted->shown_length;
     memcpy(wish->value, wanted->value, LARGEST);
-    memcpy(wish->shown, wanted->shown, LARGEST);
+    if (!again) {
+        wish->shown_length = wanted->shown_length;
+        memcpy(wish->shown, wanted->shown, LARGEST);
+    }
     wish->done = wanted->done;
     atomic_store(&wish->number, number_of(handle));
-    atomic_store(&handle->wishes, true);
+    atomic_store(&handle->wishes, WISHES_PENDING);
     return 0;
 }
 
 struct question {
+    uint64_t asking;
     int level, name;
     void *value;
     socklen_t *length;
     int result;
 };
 
-static void ask(int socket, void *context) {
+static int show(const struct wish *wish, void *value, socklen_t *length) {
+    *length = *length < wish->shown_length ? *length : wish->shown_length;
+    memcpy(value, wish->shown, *length);
+    return 0;
+}
+
+static void ask(int socket, uint64_t holder, void *context) {
     struct question *question = context;
+    const struct wish *of_holder =
+        holder != question->asking ? find(holder, question->level, question->name) : NULL;
+    if (of_holder && of_holder->done) {
+        question->result = show(of_holder, question->value, question->length);
+        return;
+    }
     question->result = getsockopt(socket, question->level, question->name, question->value, question->length);
 }
 
 bool wishes_get(const struct handle *handle, int level, int name, void *value, socklen_t *length,
                 int *result) {
-    const struct wish *wish = find(handle, level, name);
     if (!value || !length)
         return false;
+    const struct wish *wish = find(number_of(handle), level, name);
     if (wish && !wish->done) {
-        *length = *length < wish->shown_length ? *length : wish->shown_length;
-        memcpy(value, wish->shown, *length);
-        *result = 0;
+        *result = show(wish, value, length);
         return true;
     }
     /* An error is taken away by who asks for it, and may be another handle's. */
     bool own = level == SOL_SOCKET && name == SO_ERROR;
-    struct question question = {level, name, value, length, -1};
+    struct question question = {number_of(handle), level, name, value, length, -1};
     bool known = behind_visit(handle, own ? BEHIND_LEASED : BEHIND_ANY, ask, &question);
     *result = question.result;
     return known;
 }
 
-static void set(int socket, void *context) {
+/* Sets it on the handle's connection. */
+static bool set_on(int socket, struct wish *wish) {
+    wish->shown_length = LARGEST;
+    if (getsockopt(socket, wish->level, wish->name, wish->shown, &wish->shown_length) != 0)
+        wish->shown_length = 0;
+    return setsockopt(socket, wish->level, wish->name, wish->value, wish->length) == 0;
+}
+
+static void set(int socket, uint64_t holder, void *context) {
     struct wish *wish = context;
-    wish->done = setsockopt(socket, wish->level, wish->name, wish->value, wish->length) == 0;
+    (void)holder;
+    wish->done = set_on(socket, wish);
 }
 
 /* On a socket of the same kind that leads nowhere: the kernel refuses what it would refuse, and shows what it
@@ -138,7 +161,7 @@ static bool is_so_already(const struct handle *handle, const struct wish *wish) 
     char now[LARGEST];
     socklen_t size = sizeof now;
     int result;
-    return !find(handle, wish->level, wish->name) &&
+    return !find(number_of(handle), wish->level, wish->name) &&
            wishes_get(handle, wish->level, wish->name, now, &size, &result) && result == 0 &&
            size == wish->length && memcmp(now, wish->value, size) == 0;
 }
@@ -170,15 +193,19 @@ int wishes_set(struct handle *handle, int level, int name, const void *value, so
     return 0;
 }
 
-static void end(int socket, void *context) {
+static void end(int socket, uint64_t holder, void *context) {
     struct wish *wish = context;
+    (void)holder;
     wish->done = shutdown(socket, wish->name) == 0;
 }
 
 void wishes_shutdown(struct handle *handle, int how) {
     struct wish wish = {.level = SHUTDOWN, .name = how};
     int saved_errno = errno;
-    behind_visit(handle, BEHIND_LEASED, end, &wish);
+    struct descriptor *descriptor = atomic_load(&handle->descriptor);
+    /* The connection that it has ends, and its number tells. At rest there is nothing to end yet. */
+    if (!behind_visit(handle, BEHIND_LEASED, end, &wish) && descriptor)
+        descriptor_ring(descriptor);
     keep(handle, &wish);
     errno = saved_errno;
 }
@@ -187,16 +214,16 @@ void wishes_fulfil(struct handle *handle, struct server *server) {
     int saved_errno = errno;
     int socket = server->libpq->PQsocket(server->conn);
     bool ours = socket >= 0 && server_has_its_descriptor(server);
-    atomic_store(&handle->wishes, false);
+    atomic_store(&handle->wishes, WISHES_FULFILLED);
     for (int i = 0; i < atomic_load(&used); i++) {
         struct wish *wish = &wishes[i];
-        if (atomic_load(&wish->number) != number_of(handle))
+        if (atomic_load(&wish->number) != number_of(handle) || wish->done)
             continue;
-        if (ours && !wish->done && wish->level == SHUTDOWN)
+        if (ours && wish->level == SHUTDOWN)
             shutdown(socket, wish->name);
-        else if (ours && !wish->done)
-            setsockopt(socket, wish->level, wish->name, wish->value, wish->length);
-        atomic_store(&wish->number, 0);
+        else if (ours)
+            set_on(socket, wish);
+        wish->done = true;
     }
     lease_pin(handle, server, PIN_SOCKET_OPTION, NULL);
     errno = saved_errno;
@@ -207,5 +234,5 @@ void wishes_forget(struct handle *handle) {
         uint64_t number = number_of(handle);
         atomic_compare_exchange_strong(&wishes[i].number, &number, 0);
     }
-    atomic_store(&handle->wishes, false);
+    atomic_store(&handle->wishes, WISHES_NONE);
 }

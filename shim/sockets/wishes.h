@@ -15,6 +15,10 @@
 
 #include "server.h"
 
+/* handle.wishes. An option that was set is remembered for as long as the handle lives: others who ask about a
+ * connection of theirs may be answered from the one that has it. */
+enum { WISHES_NONE, WISHES_FULFILLED, WISHES_PENDING };
+
 /* An option of the server's socket, as it is or will be. False: nobody knows, the number itself must do. */
 bool wishes_get(const struct handle *handle, int level, int name, void *value, socklen_t *length,
                 int *result);
@@ -28,7 +32,7 @@ void wishes_shutdown(struct handle *handle, int how);
 /* The handle has this connection and is about to use it: what is wished for is done, and pins. */
 void wishes_fulfil(struct handle *handle, struct server *server);
 
-/* The handle is finished. */
+/* The handle is finished, or its session is made new. */
 void wishes_forget(struct handle *handle);
 
 #endif

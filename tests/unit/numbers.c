@@ -12,6 +12,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "roads/real.h"
 #include "sockets/numbers.h"
 
 static int a_socket(void) {
@@ -78,6 +79,34 @@ Test(numbers, shown_knows_its_handle) {
     cr_expect(is_open(number));
 }
 
+static int not_libpq(void) {
+    return 0;
+}
+
+Test(numbers, kept_for_libpq) {
+    uintptr_t here = (uintptr_t)__builtin_return_address(0);
+    struct libpq libpq = {.begin = here, .end = here + 1};
+    int number = a_socket(), other = a_socket();
+    numbers_keep(number, &libpq);
+    numbers_keep(other, &libpq);
+    cr_expect_not(numbers_guards(number, not_libpq), "before the program saw any number of ours");
+    numbers_show(a_socket(), handle_at(0x1000));
+    cr_expect(numbers_guards(number, not_libpq));
+    cr_expect_not(numbers_guards(number, (const void *)here));
+    cr_expect_eq(numbers_next_guarded(0, UINT32_MAX), number);
+    cr_expect_not(numbers_is_hidden(number));
+    cr_expect_null(numbers_handle(number));
+    cr_expect(numbers_move(number));
+    numbers_let_go(number, true);
+    cr_expect(is_open(number));
+    cr_expect_not(numbers_guards(number, not_libpq));
+    numbers_let_go(other, false);
+    cr_expect_not(is_open(other));
+    numbers_let_go(number, false);
+    cr_expect(is_open(number), "it is nothing of ours any more");
+    numbers_let_go(-1, false);
+}
+
 /* The program closes a number past the guard, and opens a file that gets it. */
 Test(numbers, another_file_is_not_ours) {
     _Atomic int place = -1;
@@ -102,20 +131,20 @@ Test(numbers, another_file_is_not_ours) {
     cr_expect(numbers_is_hidden(again));
 }
 
-Test(numbers, next_hidden_goes_through_all) {
+Test(numbers, next_guarded_goes_through_all) {
     _Atomic int places[100];
     int last = -1, found = 0;
     for (int i = 0; i < 100; i++)
         numbers_hide(a_socket(), &places[i]);
     numbers_close(places[50]);
-    for (int number = -1; (number = numbers_next_hidden((unsigned)number + 1, UINT32_MAX)) >= 0; found++) {
+    for (int number = -1; (number = numbers_next_guarded((unsigned)number + 1, UINT32_MAX)) >= 0; found++) {
         cr_assert_gt(number, last);
         last = number;
     }
     cr_expect_eq(found, 99);
-    cr_expect_eq(numbers_next_hidden(0, (unsigned)places[0] - 1), -1);
-    cr_expect_eq(numbers_next_hidden((unsigned)places[7], (unsigned)places[7]), places[7]);
-    cr_expect_eq(numbers_next_hidden(UINT32_MAX, UINT32_MAX), -1);
+    cr_expect_eq(numbers_next_guarded(0, (unsigned)places[0] - 1), -1);
+    cr_expect_eq(numbers_next_guarded((unsigned)places[7], (unsigned)places[7]), places[7]);
+    cr_expect_eq(numbers_next_guarded(UINT32_MAX, UINT32_MAX), -1);
 }
 
 Test(numbers, moved_out_of_the_way) {
@@ -184,7 +213,7 @@ static void *work(void *argument) {
         if (!numbers_is_hidden(*place) || inode(*place) != file)
             wrong = true;
         numbers_close(atomic_exchange(place, -1));
-        numbers_next_hidden(0, UINT32_MAX);
+        numbers_next_guarded(0, UINT32_MAX);
     }
     return NULL;
 }
@@ -198,6 +227,6 @@ Test(numbers, many_threads) {
     for (int i = 0; i < THREADS; i++)
         pthread_join(threads[i], NULL);
     cr_expect_not(wrong);
-    cr_expect_eq(numbers_next_hidden(0, UINT32_MAX), -1);
+    cr_expect_eq(numbers_next_guarded(0, UINT32_MAX), -1);
     cr_expect_eq(a_socket(), before + 1, "no number is left open");
 }
