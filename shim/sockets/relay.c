@@ -108,7 +108,8 @@ static void tell(const struct epoll_event *events, int count, unsigned mine) {
     pthread_mutex_lock(&telling);
     for (int i = 0; i < count && atomic_load(&incarnation) == mine; i++) {
         struct server *server = events[i].data.ptr;
-        if (server) {
+        /* The pointer came by the kernel; what it points to came by this word. */
+        if (server && atomic_load(&server->armed)) {
             atomic_store(&server->armed, 0);
             descriptor_relay(server);
         }
