@@ -142,26 +142,90 @@ CASE(close_range_refused, "", "close_range() with wrong arguments says what it s
 }
 
 /* A daemon's clean-up that was told which number to spare (python-daemon's files_preserve). */
-CASE(close_all_but_one, "", "a program that closes all numbers but PQsocket's can go on") {
+static void by_close(int spared) {
+    for (int number = 3; number < 4 * SELECT_SIZE; number++)
+        if (number != spared)
+            close(number);
+}
+static void by_close_range(int spared) {
+    if (spared > 3)
+        expect_number(close_range(3, (unsigned)spared - 1, 0), 0);
+    expect_number(close_range((unsigned)spared + 1, ~0U, 0), 0);
+}
+static void by_closefrom(int spared) {
+    for (int number = 3; number < spared; number++)
+        close(number);
+    closefrom(spared + 1);
+}
+
+/* At rest, with a query under way, and in a transaction; the number is watched for all of that. */
+static void spare_one(void (*close_the_others)(int spared)) {
     first = open_handle();
     expect_text(fetch(first, "SELECT 'one'"), "one");
     int spared = PQsocket(first);
-    for (int number = 3; number < SELECT_SIZE; number++)
-        if (number != spared)
-            close(number);
-    open_files();
+    struct pollfd wait = {.fd = spared, .events = POLLIN};
+    close_the_others(spared);
+    expect_number(poll(&wait, 1, 20), 0);
     expect_text(ask(first, "SELECT 'directly'"), "directly");
     expect_text(fetch(first, "SELECT 'later'"), "later");
-    expect_number(PQsocket(first), spared);
+    expect_number(PQsendQuery(first, "SELECT 'slowly' FROM pg_sleep(0.2)"), 1);
+    close_the_others(spared);
+    open_files();
+    expect_number(poll(&wait, 1, 5000), 1);
+    expect_number(wait.revents, POLLIN);
+    PGresult *result = PQgetResult(first);
+    expect_text(PQgetvalue(result, 0, 0), "slowly");
+    PQclear(result);
+    expect(!PQgetResult(first));
+    close_files();
     ask(first, "BEGIN");
-    for (int number = 3; number < SELECT_SIZE; number++)
-        if (number != spared && (number < files[0] || number > pairs[PAIRS - 1][1]))
-            close(number);
+    close_the_others(spared);
+    open_files();
     expect_text(fetch(first, "SELECT 'in a transaction'"), "in a transaction");
     ask(first, "COMMIT");
+    expect_number(PQsocket(first), spared);
     PQfinish(first);
     expect_untouched();
     close_files();
+}
+
+CASE(close_all_but_one, "", "a program that closes all numbers but PQsocket's goes on") {
+    spare_one(by_close);
+}
+CASE(close_range_but_one, "", "a program that closes the ranges around PQsocket's number goes on") {
+    spare_one(by_close_range);
+}
+CASE(closefrom_but_one, "", "a program that closes all from PQsocket's number on goes on") {
+    spare_one(by_closefrom);
+}
+
+CASE(dup2_high, "", "dup2() onto all high numbers leaves a query and its wait alone") {
+    struct rlimit limit;
+    expect(getrlimit(RLIMIT_NOFILE, &limit) == 0);
+    if (limit.rlim_max < 8 * SELECT_SIZE)
+        skip("RLIMIT_NOFILE allows too few numbers");
+    limit.rlim_cur = 8 * SELECT_SIZE;
+    expect(setrlimit(RLIMIT_NOFILE, &limit) == 0);
+    open_two();
+    struct stat wanted, got;
+    int zero = open("/dev/zero", O_RDONLY);
+    expect(fstat(zero, &wanted) == 0);
+    struct pollfd wait = {.fd = PQsocket(first), .events = POLLIN};
+    expect_number(PQsendQuery(first, "SELECT 'slowly' FROM pg_sleep(0.2)"), 1);
+    for (int number = 512; number < 3 * SELECT_SIZE; number++)
+        expect_number(number % 2 ? dup2(zero, number) : dup3(zero, number, O_CLOEXEC), number);
+    expect_number(poll(&wait, 1, 5000), 1);
+    expect_number(wait.revents, POLLIN);
+    PGresult *result = PQgetResult(first);
+    expect_text(PQgetvalue(result, 0, 0), "slowly");
+    PQclear(result);
+    expect(!PQgetResult(first));
+    expect_text(fetch(second, "SELECT 'two'"), "two");
+    expect_number(PQsocket(first), wait.fd);
+    PQfinish(first);
+    PQfinish(second);
+    for (int number = 512; number < 3 * SELECT_SIZE; number++)
+        expect(fstat(number, &got) == 0 && got.st_rdev == wanted.st_rdev);
 }
 
 CASE(raw_close_everything, "", "numbers that a raw system call closed are not taken for ours") {
