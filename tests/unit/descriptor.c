@@ -91,6 +91,8 @@ static void begin(void) {
     number = descriptor_number(descriptor);
 }
 
+TestSuite(descriptor, .init = begin, .timeout = 60);
+
 static void follow(enum await await) {
     descriptor_follow(descriptor, &wire.server, await);
 }
@@ -104,7 +106,7 @@ static int open_numbers(void) {
     return count;
 }
 
-Test(descriptor, is_as_libpqs_sockets_are, .init = begin) {
+Test(descriptor, is_as_libpqs_sockets_are) {
     struct stat status;
     int type, length = sizeof type;
     cr_expect_eq(fstat(number, &status), 0);
@@ -123,7 +125,7 @@ Test(descriptor, is_as_libpqs_sockets_are, .init = begin) {
     cr_expect_lt(fcntl(peer, F_GETFD), 0);
 }
 
-Test(descriptor, is_readable_when_the_server_says_something, .init = begin) {
+Test(descriptor, is_readable_when_the_server_says_something) {
     for (int i = 0; i < 100; i++) {
         follow(AWAIT_INPUT);
         cr_assert_not(becomes(number, POLLIN, i < 5 ? SHORT : 0));
@@ -135,7 +137,7 @@ Test(descriptor, is_readable_when_the_server_says_something, .init = begin) {
     }
 }
 
-Test(descriptor, stays_readable_while_something_is_left, .init = begin) {
+Test(descriptor, stays_readable_while_something_is_left) {
     char one;
     follow(AWAIT_INPUT);
     for (int i = 0; i < 3; i++)
@@ -148,7 +150,7 @@ Test(descriptor, stays_readable_while_something_is_left, .init = begin) {
     cr_expect_not(becomes(number, POLLIN, SHORT));
 }
 
-Test(descriptor, is_readable_at_the_end_of_the_connection, .init = begin) {
+Test(descriptor, is_readable_at_the_end_of_the_connection) {
     follow(AWAIT_INPUT);
     close(wire.far);
     cr_expect(becomes(number, POLLIN, LONG));
@@ -159,7 +161,7 @@ Test(descriptor, is_readable_at_the_end_of_the_connection, .init = begin) {
     cr_expect_null(wire.server.descriptor);
 }
 
-Test(descriptor, is_writable_when_there_is_room, .init = begin) {
+Test(descriptor, is_writable_when_there_is_room) {
     for (int i = 0; i < 100; i++) {
         fill(wire.near);
         follow(AWAIT_ROOM);
@@ -178,7 +180,7 @@ Test(descriptor, is_writable_when_there_is_room, .init = begin) {
     cr_expect(becomes(number, POLLOUT, 0));
 }
 
-Test(descriptor, tells_of_input_and_room_apart, .init = begin) {
+Test(descriptor, tells_of_input_and_room_apart) {
     fill(wire.near);
     follow(AWAIT_ROOM);
     wire_say(&wire);
@@ -208,7 +210,7 @@ static uint32_t epoll_next(int epoll, int milliseconds) {
     return epoll_wait(epoll, &event, 1, milliseconds) == 1 ? event.events : 0;
 }
 
-Test(descriptor, shows_an_edge_for_each_thing_new, .init = begin) {
+Test(descriptor, shows_an_edge_for_each_thing_new) {
     int epoll = epoll_on(number, EPOLLIN | EPOLLOUT | EPOLLET);
     cr_expect_eq(epoll_next(epoll, LONG), EPOLLOUT);
     for (int i = 0; i < 100; i++) {
@@ -321,26 +323,26 @@ static void blocked(int (*wait)(int watched)) {
     }
 }
 
-Test(descriptor, wakes_a_thread_in_poll, .init = begin) {
+Test(descriptor, wakes_a_thread_in_poll) {
     blocked(waits_in_poll);
 }
-Test(descriptor, wakes_a_thread_in_select, .init = begin) {
+Test(descriptor, wakes_a_thread_in_select) {
     blocked(waits_in_select);
 }
-Test(descriptor, wakes_a_thread_in_epoll_level, .init = begin) {
+Test(descriptor, wakes_a_thread_in_epoll_level) {
     blocked(waits_in_level);
 }
-Test(descriptor, wakes_a_thread_in_epoll_edge, .init = begin) {
+Test(descriptor, wakes_a_thread_in_epoll_edge) {
     blocked(waits_in_edge);
 }
-Test(descriptor, wakes_a_thread_in_epoll_one_shot, .init = begin) {
+Test(descriptor, wakes_a_thread_in_epoll_one_shot) {
     blocked(waits_in_one_shot);
 }
-Test(descriptor, wakes_a_thread_in_epoll_exclusive, .init = begin) {
+Test(descriptor, wakes_a_thread_in_epoll_exclusive) {
     blocked(waits_in_exclusive);
 }
 
-Test(descriptor, shows_nothing_once_it_left, .init = begin) {
+Test(descriptor, shows_nothing_once_it_left) {
     follow(AWAIT_INPUT);
     wire_say(&wire);
     cr_expect(becomes(number, POLLIN, LONG));
@@ -356,7 +358,7 @@ Test(descriptor, shows_nothing_once_it_left, .init = begin) {
     cr_expect_null(wire2.server.descriptor);
 }
 
-Test(descriptor, another_follower_takes_over, .init = begin) {
+Test(descriptor, another_follower_takes_over) {
     struct descriptor *other = descriptor_new(NULL);
     for (int i = 0; i < 100; i++) {
         struct descriptor *now = i % 2 ? other : descriptor, *idle = i % 2 ? descriptor : other;
@@ -369,7 +371,7 @@ Test(descriptor, another_follower_takes_over, .init = begin) {
     }
 }
 
-Test(descriptor, is_signalled_until_the_next_call, .init = begin) {
+Test(descriptor, is_signalled_until_the_next_call) {
     descriptor_signal(descriptor);
     descriptor_signal(descriptor);
     cr_expect(becomes(number, POLLIN, 0));
@@ -388,7 +390,7 @@ static void on_alarm(int signal) {
     descriptor_ring(descriptor);
 }
 
-Test(descriptor, is_rung_by_a_signal_handler, .init = begin) {
+Test(descriptor, is_rung_by_a_signal_handler) {
     signal(SIGALRM, on_alarm);
     raise(SIGALRM);
     cr_expect(becomes(number, POLLIN, 0));
@@ -401,7 +403,7 @@ Test(descriptor, is_rung_by_a_signal_handler, .init = begin) {
     cr_expect_not(becomes(number, POLLIN, 0));
 }
 
-Test(descriptor, a_copy_of_the_number_shows_the_same, .init = begin) {
+Test(descriptor, a_copy_of_the_number_shows_the_same) {
     int copy = dup(number);
     follow(AWAIT_INPUT);
     wire_say(&wire);
@@ -411,7 +413,7 @@ Test(descriptor, a_copy_of_the_number_shows_the_same, .init = begin) {
     cr_expect_not(becomes(copy, POLLIN, 0));
 }
 
-Test(descriptor, a_follow_that_changes_nothing_costs_nothing, .init = begin) {
+Test(descriptor, a_follow_that_changes_nothing_costs_nothing) {
     follow(AWAIT_INPUT);
     int before = looks;
     for (int i = 0; i < 1000; i++)
@@ -428,7 +430,7 @@ static int busy_for(int milliseconds) {
     return (int)((after.tv_sec - before.tv_sec) * 1000 + (after.tv_nsec - before.tv_nsec) / 1000000);
 }
 
-Test(descriptor, the_relay_sleeps_while_nothing_changes, .init = begin) {
+Test(descriptor, the_relay_sleeps_while_nothing_changes) {
     follow(AWAIT_INPUT);
     wire_say(&wire);
     cr_expect(becomes(number, POLLIN, LONG));
@@ -441,7 +443,7 @@ Test(descriptor, the_relay_sleeps_while_nothing_changes, .init = begin) {
     cr_expect_leq(busy_for(300), 100, "the end of the connection");
 }
 
-Test(descriptor, a_connection_that_is_being_opened_changes_its_socket, .init = begin) {
+Test(descriptor, a_connection_that_is_being_opened_changes_its_socket) {
     wire.status = CONNECTION_STARTED;
     fill(wire.near);
     follow(AWAIT_ROOM);
@@ -464,7 +466,7 @@ Test(descriptor, a_connection_that_is_being_opened_changes_its_socket, .init = b
     cr_expect(becomes(number, POLLIN, LONG));
 }
 
-Test(descriptor, a_connection_is_forgotten_before_it_is_closed, .init = begin) {
+Test(descriptor, a_connection_is_forgotten_before_it_is_closed) {
     follow(AWAIT_INPUT);
     int copy = dup(wire.near); /* a child has it */
     descriptor_leave(descriptor);
@@ -491,14 +493,14 @@ static off_t size_of(int file) {
     return fstat(file, &status) == 0 ? status.st_size : -1;
 }
 
-Test(descriptor, a_number_that_the_program_closed_is_left_alone, .init = begin) {
+Test(descriptor, a_number_that_the_program_closed_is_left_alone) {
     follow(AWAIT_INPUT);
     int file = other_file();
     wire_say(&wire);
     cr_expect(becomes(number, POLLIN, LONG));
     syscall(SYS_close, number);
     int pipes[2];
-    cr_assert_eq(socketpair(AF_UNIX, SOCK_STREAM, 0, pipes), 0);
+    cr_assert_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, pipes), 0);
     int old = number;
     cr_assert_eq(dup2(pipes[0], old), old);
     cr_assert_eq(write(pipes[1], "mine", 4), 4);
@@ -521,7 +523,7 @@ Test(descriptor, a_number_that_the_program_closed_is_left_alone, .init = begin) 
     cr_expect_eq(size_of(file), 0);
 }
 
-Test(descriptor, our_end_closed_past_the_guard_is_made_again, .init = begin) {
+Test(descriptor, our_end_closed_past_the_guard_is_made_again) {
     follow(AWAIT_INPUT);
     int peer = descriptor->peer, file = other_file();
     syscall(SYS_close, peer);
@@ -531,10 +533,10 @@ Test(descriptor, our_end_closed_past_the_guard_is_made_again, .init = begin) {
     nanosleep(&(struct timespec){0, SHORT * 1000000}, NULL);
     drain(wire.near);
     follow(AWAIT_INPUT);
-    cr_expect_eq(descriptor_number(descriptor), number);
     cr_expect_not(becomes(number, POLLIN, SHORT));
     wire_say(&wire);
     cr_expect(becomes(number, POLLIN, LONG));
+    cr_expect_eq(descriptor_number(descriptor), number);
     cr_expect_eq(size_of(file), 0);
     cr_expect_geq(fcntl(peer, F_GETFD), 0);
 }
@@ -551,7 +553,7 @@ static int relays_epoll(void) {
     return -1;
 }
 
-Test(descriptor, the_relay_survives_that_its_epoll_is_closed, .init = begin) {
+Test(descriptor, the_relay_survives_that_its_epoll_is_closed) {
     follow(AWAIT_INPUT);
     int epoll = relays_epoll();
     cr_assert_geq(epoll, 0);
@@ -566,24 +568,47 @@ Test(descriptor, the_relay_survives_that_its_epoll_is_closed, .init = begin) {
     cr_expect(becomes(number, POLLIN, LONG));
 }
 
-Test(descriptor, an_epoll_of_the_program_in_its_place_is_left_alone, .init = begin) {
-    struct descriptor *waits = descriptor_new(NULL);
-    descriptor_follow(waits, &wire2.server, AWAIT_INPUT);
-    int pipes[2], ours = relays_epoll(), epoll = epoll_create1(0);
-    cr_assert_eq(pipe(pipes), 0);
+/* An epoll of the program's, with an event that only it may fetch, at the relay's number. */
+static int put_epoll_in_its_place(int pipes[2]) {
+    int ours = relays_epoll(), epoll = epoll_create1(0);
     struct epoll_event event = {.events = EPOLLIN | EPOLLONESHOT, .data.u64 = 0xdead};
+    cr_assert_eq(pipe(pipes), 0);
     cr_assert_eq(epoll_ctl(epoll, EPOLL_CTL_ADD, pipes[0], &event), 0);
-    syscall(SYS_dup3, epoll, ours, 0);
-    follow(AWAIT_INPUT); /* the relay learns of it */
-    wire_say(&wire);
-    cr_expect(becomes(number, POLLIN, LONG));
+    cr_assert_eq(syscall(SYS_dup3, epoll, ours, 0), ours);
+    return epoll;
+}
+
+static void expect_its_own_event(int epoll, const int pipes[2]) {
+    struct epoll_event event = {.events = 0};
     cr_assert_eq(write(pipes[1], "x", 1), 1);
+    nanosleep(&(struct timespec){0, SHORT * 1000000}, NULL);
     cr_assert_eq(epoll_wait(epoll, &event, 1, LONG), 1, "the program's event is the program's");
     cr_expect_eq(event.data.u64, 0xdead);
     cr_expect_eq(epoll_wait(epoll, &event, 1, SHORT), 0, "and there is no other");
+}
+
+Test(descriptor, nothing_is_put_into_an_epoll_of_the_program) {
+    struct descriptor *waits = descriptor_new(NULL);
+    descriptor_follow(waits, &wire2.server, AWAIT_INPUT);
+    int pipes[2], epoll = put_epoll_in_its_place(pipes);
+    follow(AWAIT_INPUT); /* finds out */
+    wire_say(&wire);
+    cr_expect(becomes(number, POLLIN, LONG));
+    expect_its_own_event(epoll, pipes);
     wire_say(&wire2);
     cr_expect(becomes(descriptor_number(waits), POLLIN, LONG), "what it waited for before is not lost");
-    cr_expect_geq(fcntl(ours, F_GETFD), 0);
+}
+
+Test(descriptor, nothing_is_fetched_from_an_epoll_of_the_program) {
+    struct descriptor *waits = descriptor_new(NULL);
+    descriptor_follow(waits, &wire2.server, AWAIT_INPUT);
+    follow(AWAIT_INPUT);
+    int pipes[2], epoll = put_epoll_in_its_place(pipes);
+    wire_say(&wire2); /* the relay hears of it, and then finds out */
+    cr_expect(becomes(descriptor_number(waits), POLLIN, LONG));
+    expect_its_own_event(epoll, pipes);
+    wire_say(&wire);
+    cr_expect(becomes(number, POLLIN, LONG));
 }
 
 /* What process.c does in a forked child. */
@@ -634,7 +659,7 @@ static int finishes(void) {
     return fcntl(number, F_GETFD) < 0 && fcntl(descriptor->peer, F_GETFD) < 0 ? 0 : 1;
 }
 
-Test(descriptor, a_child_does_not_disturb_its_parent, .init = begin) {
+Test(descriptor, a_child_does_not_disturb_its_parent) {
     int epoll = epoll_on(number, EPOLLIN | EPOLLOUT | EPOLLET);
     epoll_next(epoll, 0);
     follow(AWAIT_INPUT);
@@ -658,7 +683,7 @@ Test(descriptor, a_child_does_not_disturb_its_parent, .init = begin) {
     cr_expect_not(becomes(number, POLLOUT, SHORT));
 }
 
-Test(descriptor, a_connection_that_a_child_took_over_is_asked_for_anew, .init = begin) {
+Test(descriptor, a_connection_that_a_child_took_over_is_asked_for_anew) {
     follow(AWAIT_INPUT);
     int status = -1, child = fork();
     if (child == 0) { /* its lease went on, and with it what the parent's relay was asked for */
@@ -671,7 +696,7 @@ Test(descriptor, a_connection_that_a_child_took_over_is_asked_for_anew, .init = 
     cr_expect_eq(status, 0);
 }
 
-Test(descriptor, only_the_follower_of_a_thousand_is_told, .init = begin) {
+Test(descriptor, only_the_follower_of_a_thousand_is_told) {
     enum { MANY = 1000 };
     struct rlimit limit;
     getrlimit(RLIMIT_NOFILE, &limit);
@@ -702,7 +727,7 @@ Test(descriptor, only_the_follower_of_a_thousand_is_told, .init = begin) {
     cr_expect_eq(told[0] + told[1] + told[2], 3 * MANY);
 }
 
-Test(descriptor, cycles_leave_no_number_behind, .init = begin) {
+Test(descriptor, cycles_leave_no_number_behind) {
     int before = open_numbers();
     for (int i = 0; i < 100000; i++) {
         follow(AWAIT_INPUT);
@@ -739,7 +764,7 @@ static void *answers(void *argument) {
 
 /* Question and answer through two connections in turn, with a lease for each, while the server answers as
  * fast as it can: a wake-up that is lost stops it. */
-Test(descriptor, no_wake_up_is_lost, .init = begin) {
+Test(descriptor, no_wake_up_is_lost) {
     pthread_t servers[2];
     struct wire *wires[2] = {&wire, &wire2};
     struct descriptor *other = descriptor_new(NULL);
