@@ -159,6 +159,12 @@ $(B)/roads/%: tests/roads/%.c
 	@mkdir -p $(@D)
 	$(compile) -rdynamic -o $@ $< -ldl
 
+# libpqxx, a driver in C++.
+drivers := $(B)/drivers/pqxx
+$(B)/drivers/%: tests/drivers/clients/%.cpp
+	@mkdir -p $(@D)
+	$(CXX) -std=c++17 -O1 -Wall -Wextra $(if $(WERROR),-Werror) $(if $(LIBPQ_INCLUDE),-I$(LIBPQ_INCLUDE)) -o $@ $< -lpqxx -lpq
+
 $(B)/demo/%: demo/%.c
 	@mkdir -p $(@D)
 	$(compile) -rdynamic -o $@ $< -lpq -ldl
@@ -177,7 +183,7 @@ $(B)/timeline/%: $(B)/tests/timeline/%.o
 	@mkdir -p $(@D)
 	$(link) -o $@ $^
 
-test-programs: all $(B)/timeline/overlap $(B)/timeline/story $(programs) $(plain) $(fakes) $(roads) $(scripts) $(samples)
+test-programs: all $(B)/timeline/overlap $(B)/timeline/story $(programs) $(plain) $(fakes) $(roads) $(scripts) $(drivers) $(samples)
 
 test:
 	@tests/install-needs build test
