@@ -159,7 +159,7 @@ int answer_PQsocket(struct handle *handle) {
     struct server *server = lease_held(handle);
     int socket = server ? handle->libpq->PQsocket(server->conn) : -1;
     bool shares = handle->set->target && !handle->set->target->replication && settings()->mode == MODE_SHARE;
-    if (server ? socket < 0 : handle->status != CONNECTION_OK)
+    if (server ? socket < 0 : handle->status != CONNECTION_OK && !handle->opening)
         return -1;
     if (descriptor)
         return descriptor_number(descriptor);

@@ -195,7 +195,7 @@ static PGconn *enter(struct call *call, struct handle *handle, struct server *se
     if (!atomic_load_explicit(&handle->busy, memory_order_relaxed) && server->state != SERVER_OPENING)
         busy_begins(handle);
     if (__builtin_expect(handle->pipelined, 0) && server->state == SERVER_OPEN)
-        handle->pipelined = !handle->libpq->PQenterPipelineMode(server->conn);
+        handle->pipelined = !server_enter_pipeline(server);
     return server->conn;
 }
 

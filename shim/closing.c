@@ -9,6 +9,7 @@
 #include "lease.h"
 #include "settings.h"
 #include "sockets/descriptor.h"
+#include "starting.h"
 #include "transaction.h"
 #include "unused.h"
 #include "watch/call_site.h"
@@ -134,6 +135,7 @@ static void close_now(struct handle *handle, struct server *server, void *caller
     enum ledger_handle_state state = count_out(handle, caller);
     if (server)
         close_lease(handle, server);
+    starting_ends(handle);
     set_remove_handle(set, handle);
     if (handle->descriptor)
         descriptor_free(handle->descriptor);

@@ -147,7 +147,7 @@ bool growth_is_allowed(struct set *set) {
         forget_the_dead(set);
     if (!set->target)
         return false;
-    return (cap == SETTING_NO_LIMIT || set->open + set->connecting < cap) &&
+    return (cap == SETTING_NO_LIMIT || set->open + set->connecting + set->starting < cap) &&
            recorder_now() >= set->refused_until;
 }
 

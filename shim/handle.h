@@ -64,7 +64,9 @@ struct handle {
     bool restyle;                    /* manners changed since its connection was dressed */
     bool refused;                    /* PQONE_ON_DUPLICATE=fail: `error` is all it has */
     _Atomic bool speaks;             /* `error` is what its last call came to, not libpq's message */
-    bool opening;                    /* PQconnectStart was answered with an open connection, not yet polled */
+    bool opening;       /* PQconnectStart was answered without a connect, and not polled to its end */
+    unsigned starts_in; /* the process that its own PQconnectStart goes on in; 0: none does */
+    _Atomic int64_t joins_until; /* it waits for another's until then; 0: it does not (starting.h) */
     struct manners manners;
     char *error; /* error message while it holds no lease, or of ours; size bytes */
     size_t error_size;

@@ -11,6 +11,7 @@
 #include "lease.h"
 #include "set.h"
 #include "settings.h"
+#include "starting.h"
 #include "thread.h"
 #include "unused.h"
 
@@ -104,6 +105,7 @@ static void keep_house(struct set *set, void *context) {
 static void look_at_who_waits(struct set *set, void *context) {
     struct round *round = context;
     delivery_look(set, round->now, &round->next);
+    starting_look(set, round->now, &round->next);
 }
 
 static void look_for_unused(struct set *set, void *context) {

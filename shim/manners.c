@@ -9,7 +9,7 @@ int keep_PQsetnonblocking(struct handle *handle, int arg) {
         server = NULL; /* setting it may send, and it is the parent's to send */
     if (server && handle->libpq->PQsetnonblocking(server->conn, arg) != 0)
         return -1;
-    if (!server && handle->status != CONNECTION_OK)
+    if (!server && handle->status != CONNECTION_OK && !handle->opening)
         return -1;
     handle->manners.nonblocking = arg != 0;
     handle->restyle |= !server;

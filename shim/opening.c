@@ -17,6 +17,7 @@
 #include "results.h"
 #include "settings.h"
 #include "sockets/descriptor.h"
+#include "starting.h"
 #include "unused.h"
 #include "watch/call_site.h"
 #include "watch/log.h"
@@ -343,12 +344,23 @@ static PGconn *open_blocking(struct handle *handle, const struct request *reques
     return connected ? handle_address(handle) : give_up(handle);
 }
 
+/* PQconnectStart without a connect: with an open connection, which may be leased, or one that is on its way
+ * and is not to be one too many. The polls tell. */
+static bool starts_without(struct handle *handle) {
+    struct set *set = handle->set;
+    pthread_mutex_lock(&set->lock);
+    bool live = has_live_server(handle);
+    pthread_mutex_unlock(&set->lock);
+    if (!live)
+        handle->identity = NULL;
+    return live || starting_join(handle);
+}
+
 static PGconn *open_starting(struct handle *handle, const struct request *request) {
     struct set *set = handle->set;
-    struct server *server = may_reuse(set) ? lease_try(handle) : NULL;
-    if (server) {
-        handle->opening = true;
-    } else {
+    struct server *server = may_reuse(set) && !shares(set) ? lease_try(handle) : NULL;
+    handle->opening = server || (shares(set) && starts_without(handle));
+    if (!handle->opening) {
         PGconn *conn = request_start(handle->libpq, request);
         server = conn ? give_own(handle, conn) : NULL;
         if (!server) {
@@ -362,8 +374,10 @@ static PGconn *open_starting(struct handle *handle, const struct request *reques
     count_in(handle, failed);
     if (failed)
         server->state = SERVER_OWN;
-    else
+    else if (server)
         lease_pin(handle, server, PIN_CONNECTING, NULL);
+    if (!failed && !handle->opening)
+        starting_begins(handle);
     return handle_address(handle);
 }
 
@@ -458,10 +472,12 @@ static void show_wait(const struct handle *handle, struct server *server, Postgr
         descriptor_leave(descriptor);
 }
 
-/* PQconnectStart was answered with a connection that was open: the first poll is the last. */
+/* PQconnectStart found an open connection, and this handle's may have been it: the first poll is the last. */
 static PostgresPollingStatusType poll_open_one(struct handle *handle, struct server *server) {
     handle->opening = false;
     handle->status = CONNECTION_OK;
+    if (!server)
+        return PGRES_POLLING_OK;
     if (settings()->mode == MODE_SESSION)
         lease_pin(handle, server, PIN_MODE, NULL);
     lease_unpin(handle, server, UINT32_C(1) << PIN_CONNECTING);
@@ -470,8 +486,43 @@ static PostgresPollingStatusType poll_open_one(struct handle *handle, struct ser
     return PGRES_POLLING_OK;
 }
 
+/* What it joined came to nothing, or takes too long. */
+static PostgresPollingStatusType connect_after_all(struct handle *handle) {
+    handle->opening = false;
+    struct server *server = open_own_start(handle);
+    if (!server || server->state != SERVER_OPENING) {
+        count_as_failed(handle);
+        return PGRES_POLLING_FAILED;
+    }
+    lease_pin(handle, server, PIN_CONNECTING, NULL);
+    starting_begins(handle);
+    show_wait(handle, server, PGRES_POLLING_WRITING);
+    return PGRES_POLLING_WRITING;
+}
+
+/* A poll of a handle that has no connection of its own. */
+static PostgresPollingStatusType poll_joined(struct handle *handle) {
+    struct set *set = handle->set;
+    struct descriptor *descriptor = atomic_load(&handle->descriptor);
+    if (descriptor)
+        descriptor_leave(descriptor); /* first: what comes from here on makes it readable again */
+    pthread_mutex_lock(&set->lock);
+    bool live = has_live_server(handle);
+    bool waits = !live && starting_joins_still(handle);
+    pthread_mutex_unlock(&set->lock);
+    if (waits)
+        return PGRES_POLLING_READING;
+    starting_ends(handle);
+    if (live)
+        return poll_open_one(handle, NULL);
+    handle->identity = NULL;
+    return connect_after_all(handle);
+}
+
 PostgresPollingStatusType open_poll(struct handle *handle, bool reset) {
     struct server *server = lease_held(handle);
+    if (!server && handle->opening)
+        return poll_joined(handle);
     if (!server)
         return handle->status == CONNECTION_OK ? PGRES_POLLING_OK : PGRES_POLLING_FAILED;
     if (server->generation != process_generation || atomic_load(&server->forked)) {
@@ -488,9 +539,11 @@ PostgresPollingStatusType open_poll(struct handle *handle, bool reset) {
         return status;
     if (status == PGRES_POLLING_OK) {
         open_completed(handle, server);
+        starting_ends(handle);
     } else if (status == PGRES_POLLING_FAILED) {
         server->state = SERVER_OWN;
         handle->status = CONNECTION_BAD;
+        starting_ends(handle);
         if (!reset)
             count_as_failed(handle);
     }

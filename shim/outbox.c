@@ -232,7 +232,7 @@ bool letter_send(const struct letter *letter, struct server *server, uint64_t nu
 bool outbox_send(const struct outbox *outbox, struct server *server, uint64_t number) {
     const struct libpq *libpq = server->libpq;
     if (libpq->PQsetnonblocking(server->conn, 1) != 0 ||
-        (outbox->pipeline && !libpq->PQenterPipelineMode(server->conn)))
+        (outbox->pipeline && !server_enter_pipeline(server)))
         return false;
     for (const struct letter *letter = outbox->first; letter; letter = letter->next)
         if (!letter_send(letter, server, number))

@@ -152,6 +152,7 @@ static void adopt_set(struct set *set, void *context) {
     (void)context;
     set->connecting = 0;
     set->first_connecting = 0;
+    set->starting = 0;
     set->waiters = set->last_waiter = NULL;
     atomic_store(&set->waiting, 0);
     atomic_store(&set->posted, 0);

@@ -6,6 +6,7 @@
 #include "lease.h"
 #include "opening.h"
 #include "sockets/wishes.h"
+#include "starting.h"
 
 /* The connection that PQreset is to renew, taken out of its set, or NULL: the handle holds none and none
  * is free, or what it holds is another process's. */
@@ -34,14 +35,16 @@ static struct server *take_for_reset(struct handle *handle) {
 /* The session is new: of what pinned the handle, only what is not of the session stays. */
 static void forget_session(struct handle *handle, struct server *server) {
     const uint32_t stays = UINT32_C(1) << PIN_EVENTS | UINT32_C(1) << PIN_TRACE | UINT32_C(1) << PIN_MODE;
-    handle->opening = false;
     lease_unpin(handle, server, ~stays);
 }
 
-/* What it sent or set and no connection was had for yet is not sent any more. */
+/* What it sent or set and no connection was had for yet is not sent any more, and what it joined not waited
+ * for. */
 static void forget_sent(struct handle *handle) {
     wishes_forget(handle); /* of the old socket */
     handle->pipelined = false;
+    handle->opening = false;
+    starting_ends(handle);
     if (handle->posted)
         delivery_withdraw(handle);
 }

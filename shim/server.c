@@ -277,6 +277,15 @@ static bool send_step(struct server *server, const char *statement) {
            send_sync(server);
 }
 
+/* libpq forgets that somebody wanted row after row with the next query, but not with the first of a pipeline.
+ * One that is refused for its missing text, before anything is sent, is enough. */
+bool server_enter_pipeline(struct server *server) {
+    struct libpq *libpq = server->libpq;
+    if (libpq->PQpipelineStatus(server->conn) == PQ_PIPELINE_OFF)
+        libpq->PQsendQuery(server->conn, NULL);
+    return libpq->PQenterPipelineMode(server->conn);
+}
+
 bool server_start_cleaning(struct server *server, bool rollback, bool reset) {
     struct libpq *libpq = server->libpq;
     libpq->PQuntrace(server->conn);
@@ -285,7 +294,7 @@ bool server_start_cleaning(struct server *server, bool rollback, bool reset) {
     server->syncs = 0;
     /* One flight, two transactions: DISCARD ALL refuses to run inside the one that ROLLBACK ends. */
     if (libpq->PQpipelineStatus(server->conn) != PQ_PIPELINE_OFF ||
-        libpq->PQsetnonblocking(server->conn, 1) || !libpq->PQenterPipelineMode(server->conn) ||
+        libpq->PQsetnonblocking(server->conn, 1) || !server_enter_pipeline(server) ||
         (rollback && !send_step(server, "ROLLBACK")) || (reset && !send_step(server, "DISCARD ALL")) ||
         (!rollback && !reset && !atomic_load(&server->cancelling) && !send_after_cancel(server)))
         return false;

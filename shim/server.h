@@ -128,6 +128,9 @@ bool server_has_its_descriptor(const struct server *server);
  * status, notices) with no notice receiver of the program's. The caller holds the lease. */
 bool server_is_dead(struct server *server);
 
+/* Pipeline mode on a connection of which another handle may have had the last answer row by row. */
+bool server_enter_pipeline(struct server *server);
+
 /* Sends what makes the session new (ROLLBACK, DISCARD ALL, or nothing) without waiting; server_settle() reads
  * the answers, blocking for `timeout` nanoseconds at most, and tells whether it is clean: also of a cancel,
  * which can no longer hit the next query once the server has answered something after it. SETTLE_LATER: the

@@ -27,6 +27,8 @@ struct set {
     unsigned open, room;
     unsigned connecting;            /* threads that are in libpq's connect right now, to grow */
     int connectors[SET_CONNECTORS]; /* which: one may have left it by longjmp, or be gone */
+    unsigned starting;              /* PQconnectStarts that are not at their end (starting.h) */
+    unsigned joined;                /* handles that wait for one of those */
     int first_connecting;           /* the thread that makes the first connection; others wait for it */
     pthread_cond_t first_changed;
     struct waiter *waiters, *last_waiter; /* first come, first served */
