@@ -5,6 +5,7 @@
 #include "delivery.h"
 #include "lease.h"
 #include "opening.h"
+#include "sockets/descriptor.h"
 #include "sockets/wishes.h"
 #include "starting.h"
 
@@ -12,6 +13,9 @@
  * is free, or what it holds is another process's. */
 static struct server *take_for_reset(struct handle *handle) {
     struct server *server = lease_held(handle);
+    struct descriptor *descriptor = atomic_load(&handle->descriptor);
+    if (descriptor)
+        descriptor_leave(descriptor); /* libpq is about to close the socket that it mirrors */
     if (server &&
         (server->generation != process_generation || (server->forked && !claim_try(server->claim)))) {
         close_lease(handle, server); /* silently: it is not ours to end */

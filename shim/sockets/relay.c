@@ -152,7 +152,7 @@ bool relay_is_armed(const struct server *server, unsigned what) {
 }
 
 /* A socket that is new to the epoll is added only when that is known to be ours. */
-static bool ask(struct server *server, int socket, unsigned what) {
+static bool watch_socket(struct server *server, int socket, unsigned what) {
     struct epoll_event event = {.events = EPOLLONESHOT | (what & RELAY_INPUT ? EPOLLIN : 0) |
                                           (what & RELAY_ROOM ? EPOLLOUT : 0),
                                 .data.ptr = server};
@@ -171,7 +171,7 @@ bool relay_arm(struct server *server, int socket, unsigned what) {
             break;
         /* First the word: the socket may fire before the next line, and the relay takes the word back. */
         atomic_store(&server->armed, armed_now(what));
-        if (ask(server, socket, what))
+        if (watch_socket(server, socket, what))
             return true;
         if (epoll_is_ours()) /* it is the socket, or the kernel's memory */
             break;
