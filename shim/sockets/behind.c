@@ -80,8 +80,8 @@ static void look_around(struct visit *visit) {
 }
 
 bool behind_visit(const struct handle *handle, enum behind which, behind_act *act, void *context) {
-    /* A forked child has no connection before its first call: what it inherited is the parent's. */
-    if (!process_is_set_up())
+    /* Before its first call a forked child may look at what it inherited, but that is the parent's. */
+    if (which == BEHIND_LEASED && !process_is_set_up())
         return false;
     struct visit visit = {handle, which, act, context, false, false};
     struct server *held = lease_held(handle);

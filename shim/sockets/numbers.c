@@ -209,6 +209,28 @@ struct handle *numbers_handle(int number) {
     return (word & KIND) == SHOWN ? (struct handle *)(word & ~(uintptr_t)KIND) : NULL;
 }
 
+/* The shown number that is this file, or -1. */
+static int find_shown(const struct stat *file) {
+    for (int number = 0; number < MOST; number++) {
+        const struct entry *entry = find((unsigned)number);
+        if (!entry)
+            number |= PAGE - 1;
+        else if ((atomic_load_explicit(&entry->word, memory_order_acquire) & KIND) == SHOWN &&
+                 atomic_load_explicit(&entry->inode, memory_order_relaxed) == file->st_ino &&
+                 atomic_load_explicit(&entry->device, memory_order_relaxed) == file->st_dev)
+            return number;
+    }
+    return -1;
+}
+
+struct handle *numbers_handle_of_copy(int copy) {
+    int saved_errno = errno;
+    struct stat file;
+    int number = fstat(copy, &file) == 0 ? find_shown(&file) : -1;
+    errno = saved_errno;
+    return number >= 0 ? numbers_handle(number) : NULL;
+}
+
 void numbers_fork(enum fork_side side) {
     /* The child has copies of all these numbers, and of the places. */
     if (side == FORK_CHILD || side == FORK_UNPREPARED)

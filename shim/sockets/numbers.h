@@ -68,6 +68,9 @@ bool numbers_move(int number);
 /* The handle whose number it is, or NULL. It may be finished by the time it is looked at. */
 struct handle *numbers_handle(int number);
 
+/* The same for a copy that the program made of such a number, by looking through all of them. */
+struct handle *numbers_handle_of_copy(int copy);
+
 void numbers_fork(enum fork_side side);
 
 #endif

@@ -2,10 +2,10 @@
  * options.c: exported functions that ask the kernel about a socket, or change it. They hold no logic: on the
  * number that PQsocket returned, the server's socket behind it answers (behind.h, wishes.h).
  *
- * Any other number costs one load where PQsocket was never asked for, and two more after that.
+ * Any other number costs one load where PQsocket was never asked for, and a system call more after that.
  */
 #include <dlfcn.h>
-#include <stdarg.h>
+#include <errno.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -40,10 +40,24 @@ static struct {
     int (*shutdown)(int, int);
 } real = {raw_getsockopt, raw_setsockopt, raw_getsockname, raw_getpeername, raw_shutdown};
 
-/* The handle whose number it is. */
+static bool is_local(int number) {
+    int saved_errno = errno, domain = AF_UNSPEC;
+    socklen_t length = sizeof domain;
+    real.getsockopt(number, SOL_SOCKET, SO_DOMAIN, &domain, &length);
+    errno = saved_errno;
+    return domain == AF_UNIX;
+}
+
+static __attribute__((noinline)) struct handle *look_up(int number) {
+    struct handle *handle = numbers_handle(number);
+    return !handle && is_local(number) ? numbers_handle_of_copy(number) : handle;
+}
+
+/* The handle whose number it is, or of whose number it is a copy (which is how scripts get at the options of
+ * a driver's socket). */
 static inline struct handle *shown(int number) {
     bool any = atomic_load_explicit(&numbers_in_use, memory_order_relaxed);
-    return __builtin_expect(any, 0) ? numbers_handle(number) : NULL;
+    return __builtin_expect(any, 0) ? look_up(number) : NULL;
 }
 
 EXPORT int getsockopt(int number, int level, int name, void *restrict value, socklen_t *restrict length) {

@@ -93,6 +93,29 @@ CASE(unix_names, "", "over a Unix socket the number has the server's path and pr
     PQfinish(handle);
 }
 
+CASE(names_in_child, "", "in a forked child the number has the server's address as well") {
+    PGconn *handle = open_tcp();
+    ask(handle, "SELECT 1");
+    int inherited = PQsocket(handle), child = fork();
+    if (child == 0) {
+        struct sockaddr_in address;
+        socklen_t length = sizeof address;
+        int failed = getpeername(inherited, (struct sockaddr *)&address, &length);
+        _exit(failed || address.sin_family != AF_INET);
+    }
+    expect_number(child_status(child), 0);
+    child = fork();
+    if (child == 0) {
+        expect_text(ask(handle, "SELECT 'child'"), "child");
+        expect_tcp(handle);
+        _exit(0);
+    }
+    expect_number(child_status(child), 0);
+    if (sharing())
+        expect_text(ask(handle, "SELECT 'parent'"), "parent");
+    PQfinish(handle);
+}
+
 CASE(no_socket, "", "other sockets and files answer for themselves") {
     int pair[2], value;
     socklen_t length = sizeof value;
@@ -171,6 +194,26 @@ CASE(option_by_kernel, "", "what the kernel makes of an option shows before a qu
     expect(set_option(other, IPPROTO_TCP, 9999, 1) == -1 && errno == ENOPROTOOPT);
     expect(set_option(other, IPPROTO_TCP, TCP_KEEPIDLE, -5) == -1 && errno == EINVAL);
     expect(setsockopt(PQsocket(other), SOL_SOCKET, SO_KEEPALIVE, "x", 1) == -1 && errno == EINVAL);
+    PQfinish(handle);
+    PQfinish(other);
+}
+
+CASE(option_of_copy, "", "a copy of the number answers as the number does, as in Python's socket.fromfd()") {
+    PGconn *handle = open_tcp(), *other = open_tcp();
+    int copy = dup(PQsocket(handle)), value = 77, pair[2];
+    struct sockaddr_in address;
+    socklen_t length = sizeof address;
+    expect(copy >= 0 && socketpair(AF_UNIX, SOCK_STREAM, 0, pair) == 0);
+    expect_number(getpeername(copy, (struct sockaddr *)&address, &length), 0);
+    expect_number(address.sin_family, AF_INET);
+    expect_number(setsockopt(copy, IPPROTO_TCP, TCP_KEEPIDLE, &value, sizeof value), 0);
+    expect_number(close(copy), 0);
+    ask(handle, "SELECT 1");
+    ask(other, "SELECT 1");
+    expect_number(option(handle, IPPROTO_TCP, TCP_KEEPIDLE), 77);
+    expect(option(other, IPPROTO_TCP, TCP_KEEPIDLE) != 77);
+    length = sizeof value;
+    expect(getsockopt(pair[0], SOL_SOCKET, SO_DOMAIN, &value, &length) == 0 && value == AF_UNIX);
     PQfinish(handle);
     PQfinish(other);
 }

@@ -74,8 +74,14 @@ Test(numbers, shown_knows_its_handle) {
     cr_expect_not(numbers_is_hidden(number));
     numbers_show(number, handle_at(0x2000));
     cr_expect_eq(numbers_handle(number), handle_at(0x2000));
+    int copy = dup(number), other = a_socket();
+    cr_expect_null(numbers_handle(copy));
+    cr_expect_eq(numbers_handle_of_copy(copy), handle_at(0x2000));
+    cr_expect_null(numbers_handle_of_copy(other));
+    cr_expect_null(numbers_handle_of_copy(-1));
     numbers_forget(number);
     cr_expect_null(numbers_handle(number));
+    cr_expect_null(numbers_handle_of_copy(copy));
     cr_expect(is_open(number));
 }
 
