@@ -23,11 +23,6 @@ static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* a leaf; guards the l
 static struct descriptor *unused;
 static _Atomic(struct descriptor *) all;
 
-/* The system calls below go past the guard, which is there for the program's. */
-static void close_raw(int number) {
-    syscall(SYS_close, number);
-}
-
 static bool is_socket(int number, uint64_t inode) {
     struct stat status;
     return fstat(number, &status) == 0 && S_ISSOCK(status.st_mode) && status.st_ino == inode;
@@ -112,7 +107,7 @@ static bool make_pair(struct descriptor *descriptor) {
     setsockopt(ends[NUMBER], SOL_SOCKET, SO_SNDBUF, &least, sizeof least); /* a dam is soon full */
     if (descriptor->number >= 0 && has_number(descriptor) &&
         syscall(SYS_dup3, ends[NUMBER], descriptor->number, O_CLOEXEC) >= 0)
-        close_raw(ends[NUMBER]);
+        numbers_close(ends[NUMBER]);
     else
         descriptor->number = ends[NUMBER];
     if (atomic_load(&descriptor->peer) >= 0 && has_peer(descriptor))

@@ -23,6 +23,9 @@ static _Atomic bool running;
  * an earlier one was asked for is asked again. */
 static _Atomic unsigned incarnation = 1;
 
+/* What was written before a socket was armed is to be seen by the relay that the kernel wakes for it. */
+static _Atomic unsigned handed_over;
+
 enum { WHAT = RELAY_INPUT | RELAY_ROOM, WHAT_BITS = 2 };
 
 static unsigned armed_now(unsigned what) {
@@ -135,6 +138,7 @@ static void *relay(void *argument) {
             break;
         }
         int count = epoll_wait(atomic_load(&epoll), events, BATCH, -1);
+        (void)atomic_load(&handed_over);
         if (count > 0)
             tell(events, count, mine);
     }
@@ -156,6 +160,7 @@ static bool watch_socket(struct server *server, int socket, unsigned what) {
     struct epoll_event event = {.events = EPOLLONESHOT | (what & RELAY_INPUT ? EPOLLIN : 0) |
                                           (what & RELAY_ROOM ? EPOLLOUT : 0),
                                 .data.ptr = server};
+    atomic_fetch_add(&handed_over, 1);
     if (epoll_ctl(atomic_load(&epoll), EPOLL_CTL_MOD, socket, &event) == 0)
         return true;
     return errno == ENOENT && epoll_is_ours() &&
