@@ -106,10 +106,12 @@ static bool make_pair(struct descriptor *descriptor) {
         return false;
     setsockopt(ends[NUMBER], SOL_SOCKET, SO_SNDBUF, &least, sizeof least); /* a dam is soon full */
     if (descriptor->number >= 0 && has_number(descriptor) &&
-        syscall(SYS_dup3, ends[NUMBER], descriptor->number, O_CLOEXEC) >= 0)
+        syscall(SYS_dup3, ends[NUMBER], descriptor->number, O_CLOEXEC) >= 0) {
+        numbers_forget(ends[NUMBER]); /* whatever it once was */
         numbers_close(ends[NUMBER]);
-    else
+    } else {
         descriptor->number = ends[NUMBER];
+    }
     if (atomic_load(&descriptor->peer) >= 0 && has_peer(descriptor))
         numbers_close(atomic_load(&descriptor->peer));
     descriptor->number_inode = inode_of(descriptor->number);
