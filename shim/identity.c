@@ -121,6 +121,9 @@ struct identity *identity_of(struct libpq *libpq, PGconn *conn) {
     for (size_t i = 0; encoding && i < sizeof backslash_encodings / sizeof *backslash_encodings; i++)
         if (strcasecmp(encoding, backslash_encodings[i]) == 0)
             identity->backslash_safe_encoding = false;
+    identity->peer_length = sizeof identity->peer;
+    if (getpeername(libpq->PQsocket(conn), (struct sockaddr *)&identity->peer, &identity->peer_length) != 0)
+        identity->peer_length = 0;
     identity->text = text_of(identity);
     if (!identity->text || !identity->parameters) {
         identity_free(identity);

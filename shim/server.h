@@ -8,6 +8,8 @@
 #ifndef PQONE_SERVER_H
 #define PQONE_SERVER_H
 
+#include <sys/socket.h>
+
 #include "handle.h"
 
 /* The lease word: the number of the handle, and whether it holds the connection now. Free with a number
@@ -31,9 +33,11 @@ struct identity {
     char *db, *user, *pass, *host, *hostaddr, *port, *tty, *options;
     int protocol_version, full_protocol_version, server_version, client_encoding;
     int needs_password, used_password, used_gssapi, ssl_in_use, gss_in_use;
-    char **parameters;     /* name, value, name, value, …, NULL */
-    char **ssl_attributes; /* likewise */
-    char *text;            /* all of it in one string, to compare */
+    char **parameters;            /* name, value, name, value, …, NULL */
+    char **ssl_attributes;        /* likewise */
+    char *text;                   /* all of it in one string, to compare */
+    struct sockaddr_storage peer; /* the server's address */
+    socklen_t peer_length;        /* 0: not known */
     bool standard_conforming_strings;
     bool backslash_safe_encoding;
 };

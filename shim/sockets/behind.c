@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <string.h>
 #include <sys/stat.h>
 
 #include "lease.h"
@@ -18,6 +19,8 @@ struct visit {
     behind_act *act;
     void *context;
     bool looked, done;
+    struct sockaddr_storage peer; /* what it would be connected to */
+    socklen_t peer_length;
 };
 
 static bool is_socket_of(int number, const struct server *server) {
@@ -64,6 +67,11 @@ static void look_in(struct set *set, void *context) {
     if (visit->handle->set != set || pthread_mutex_trylock(&set->lock) != 0)
         return;
     visit->looked = true;
+    const struct identity *identity = visit->handle->identity;
+    if (identity) {
+        visit->peer = identity->peer;
+        visit->peer_length = identity->peer_length;
+    }
     for (unsigned i = 0; !visit->done && i < set->open; i++)
         if (set->servers[i]->identity == visit->handle->identity)
             act_on(visit, atomic_load(&set->servers[i]->kept), set->servers[i]);
@@ -79,11 +87,23 @@ static void look_around(struct visit *visit) {
     }
 }
 
+/* None is open: all were closed while nobody used them. */
+static void act_on_nothing(struct visit *visit) {
+    int nowhere = visit->peer_length ? socket(visit->peer.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0) : -1;
+    if (nowhere < 0)
+        return;
+    visit->act(nowhere, 0, visit->context);
+    visit->done = true;
+    int error = errno;
+    numbers_close(nowhere);
+    errno = error;
+}
+
 bool behind_visit(const struct handle *handle, enum behind which, behind_act *act, void *context) {
     /* Before its first call a forked child may look at what it inherited, but that is the parent's. */
     if (which == BEHIND_LEASED && !process_is_set_up())
         return false;
-    struct visit visit = {handle, which, act, context, false, false};
+    struct visit visit = {.handle = handle, .which = which, .act = act, .context = context};
     struct server *held = lease_held(handle);
     struct quiet quiet;
     quiet_begin(&quiet);
@@ -94,9 +114,26 @@ bool behind_visit(const struct handle *handle, enum behind which, behind_act *ac
         look_at_last(&visit, atomic_load(&handle->server));
         if (!visit.done)
             look_around(&visit);
+        if (!visit.done)
+            act_on_nothing(&visit);
     }
     if (!visit.done)
         errno = saved_errno;
     quiet_end(&quiet);
     return visit.done;
+}
+
+bool behind_peer(const struct handle *handle, struct sockaddr *address, socklen_t *length) {
+    struct visit visit = {.handle = handle, .done = true};
+    struct quiet quiet;
+    if (lease_held(handle))
+        return false;
+    quiet_begin(&quiet);
+    look_around(&visit);
+    quiet_end(&quiet);
+    if (!visit.peer_length)
+        return false;
+    memcpy(address, &visit.peer, *length < visit.peer_length ? *length : visit.peer_length);
+    *length = visit.peer_length;
+    return true;
 }

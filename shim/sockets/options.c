@@ -99,7 +99,14 @@ EXPORT int getsockname(int number, struct sockaddr *restrict address, socklen_t 
 }
 
 EXPORT int getpeername(int number, struct sockaddr *restrict address, socklen_t *restrict length) {
-    return name_of(number, real.getpeername, address, length);
+    int saved_errno = errno, result = name_of(number, real.getpeername, address, length);
+    if (result == 0 || errno != ENOTCONN)
+        return result;
+    struct handle *handle = shown(number);
+    if (!handle || !behind_peer(handle, address, length))
+        return result;
+    errno = saved_errno;
+    return 0;
 }
 
 EXPORT int shutdown(int number, int how) {

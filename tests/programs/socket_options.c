@@ -66,6 +66,30 @@ CASE(tcp_names, "", "over TCP the number has the server's address, with a lease 
     PQfinish(second);
 }
 
+CASE(idle_names, "PQONE_IDLE_TIMEOUT=200ms",
+     "the number has the server's address when its connection was closed as idle") {
+    PGconn *handle = open_tcp();
+    ask(handle, "SELECT 1");
+    PGconn *other = open_tcp();
+    ask(other, "BEGIN");
+    ask(handle, "SELECT 1");
+    ask(other, "COMMIT");
+    for (int i = 0; sharing() && backends() > 0 && i < 50; i++)
+        sleep_ms(100);
+    struct sockaddr_in address;
+    socklen_t length = sizeof address;
+    expect_number(getpeername(PQsocket(handle), (struct sockaddr *)&address, &length), 0);
+    expect_number(length, sizeof address);
+    expect_number(address.sin_family, AF_INET);
+    expect_number(ntohs(address.sin_port), atoi(getenv("PQONE_TEST_PORT")));
+    expect_number(option(handle, SOL_SOCKET, SO_DOMAIN), AF_INET);
+    expect_number(option(handle, SOL_SOCKET, SO_TYPE), SOCK_STREAM);
+    if (sharing())
+        expect_number(backends(), 0);
+    PQfinish(handle);
+    PQfinish(other);
+}
+
 CASE(own_port, "", "getsockname() of who was told its port says that port") {
     PGconn *first = open_tcp(), *second = open_tcp();
     ask(first, "SELECT 1");
