@@ -194,6 +194,7 @@ static void mirror(struct descriptor *descriptor, struct server *server, int soc
 /* Nothing to take back, and the relay knows what to tell: what happens from now on it will see. */
 static bool is_in_step(struct descriptor *descriptor, struct server *server, enum await await) {
     return atomic_load(&descriptor->server) == server && await == AWAIT_INPUT &&
+           descriptor->await == AWAIT_INPUT &&
            !atomic_load(&descriptor->signalled) && !atomic_load(&descriptor->dammed) &&
            is_of_this_process(descriptor) && relay_is_armed(server, RELAY_INPUT);
 }
