@@ -55,6 +55,19 @@ char *answer_PQoptions(struct handle *handle) {
     return FIXED(handle, PQoptions, options, NULL);
 }
 
+/* What it would connect with, also while it connects or waits, and then nobody's PGconn can be asked. */
+PQconninfoOption *answer_PQconninfo(struct handle *handle) {
+    const struct target *target = handle->set->target;
+    if (held(handle) || !target)
+        return handle->libpq->PQconninfo(held(handle));
+    PQconninfoOption *options = handle->libpq->PQconninfoParse("", NULL);
+    for (PQconninfoOption *option = options; option && option->keyword; option++) {
+        const char *value = target_value(target, option->keyword);
+        option->val = value ? strdup(value) : NULL; /* PQconninfoFree() frees it */
+    }
+    return options;
+}
+
 int answer_PQprotocolVersion(struct handle *handle) {
     return FIXED(handle, PQprotocolVersion, protocol_version, 0);
 }

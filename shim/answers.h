@@ -12,6 +12,7 @@
 char *answer_PQdb(struct handle *handle);
 char *answer_PQuser(struct handle *handle);
 char *answer_PQpass(struct handle *handle);
+PQconninfoOption *answer_PQconninfo(struct handle *handle);
 char *answer_PQhost(struct handle *handle);
 char *answer_PQhostaddr(struct handle *handle);
 char *answer_PQport(struct handle *handle);

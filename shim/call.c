@@ -81,7 +81,7 @@ bool call_waits_elsewhere(const struct handle *handle, const PGconn *conn) {
 
 /* Of the functions that need the handle's own PGconn, those that only look at it. */
 static bool only_looks(const char *function) {
-    static const char *const functions[] = {"PQsocket", "PQbackendPID", "PQconninfo",    "PQsslStruct",
+    static const char *const functions[] = {"PQsocket", "PQbackendPID", "PQsslStruct",
                                             "PQgetssl", "PQgetgssctx",  "PQinstanceData"};
     for (size_t i = 0; i < sizeof functions / sizeof *functions; i++)
         if (strcmp(function, functions[i]) == 0)

@@ -2,6 +2,7 @@
 #define _GNU_SOURCE
 #include "canceller.h"
 
+#include <malloc.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <sys/mman.h>
@@ -12,7 +13,16 @@
 #include "lease.h"
 #include "settings.h"
 
+/* What libpq's own begins with, in every version so far. ruby-pg reads the two numbers out of it, and sends
+ * the request itself. */
+struct key {
+    struct sockaddr_storage address;
+    socklen_t length;
+    int backend_pid, secret;
+};
+
 struct canceller {
+    struct key key; /* first; of the connection that the handle held when this was made, else zeros */
     struct handle *handle;
     uint64_t number; /* the handle's; its memory may serve another by now */
     struct libpq *libpq;
@@ -64,6 +74,14 @@ static bool is_open(const struct handle *handle) {
     return handle->status == CONNECTION_OK || handle->opening;
 }
 
+/* A libpq whose PGcancel begins otherwise is found out by the pid. */
+static void show_key(struct canceller *canceller, const struct server *server) {
+    struct key *key = (struct key *)atomic_load(&server->cancel);
+    if (key && malloc_usable_size(key) >= sizeof *key && server->row &&
+        key->backend_pid == server->row->backend_pid)
+        canceller->key = *key;
+}
+
 struct canceller *canceller_new(struct handle *handle) {
     static char not_open[] = "connection not open\n";
     pthread_mutex_lock(&lock);
@@ -81,6 +99,8 @@ struct canceller *canceller_new(struct handle *handle) {
                                     .libpq = handle->libpq,
                                     .status = open ? CONNECTION_ALLOCATED : CONNECTION_BAD,
                                     .problem = open ? NULL : not_open};
+    if (lease_held(handle))
+        show_key(canceller, lease_held(handle));
     return canceller;
 }
 
