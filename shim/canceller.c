@@ -16,8 +16,10 @@
 /* What libpq's own begins with, in every version so far. ruby-pg reads the two numbers out of it, and sends
  * the request itself. */
 struct key {
-    struct sockaddr_storage address;
-    socklen_t length;
+    struct {
+        struct sockaddr_storage address;
+        socklen_t length;
+    } peer; /* padded as such */
     int backend_pid, secret;
 };
 

@@ -136,6 +136,45 @@ CASE(from_signal_handler, "",
     PQfinish(second);
 }
 
+/* ruby-pg does it so: pid and secret out of libpq's private struct, the address from the socket. */
+CASE(by_hand, "",
+     "a request that the program sends itself, with the numbers in PGcancel, ends its handle's query") {
+    struct {
+        struct {
+            struct sockaddr_storage address;
+            socklen_t length;
+        } peer;
+        int backend_pid, secret;
+    } * key;
+    PGconn *handle = open_handle(), *other = open_handle();
+    expect_text(ask(other, "SELECT 1"), "1");
+    expect_number(PQsendQuery(handle, "SELECT pg_sleep(10)"), 1);
+    expect_number(PQflush(handle), 0);
+    sleep_ms(200);
+    int pid = PQbackendPID(handle);
+    PGcancel *cancel = PQgetCancel(handle);
+    memcpy(&key, &cancel, sizeof key);
+    expect_number(key->backend_pid, pid);
+    uint32_t request[4] = {htonl(16), htonl(1234 << 16 | 5678), htonl((uint32_t)key->backend_pid),
+                           htonl((uint32_t)key->secret)};
+    struct sockaddr_storage address;
+    socklen_t length = sizeof address;
+    expect_number(getpeername(PQsocket(handle), (struct sockaddr *)&address, &length), 0);
+    int line = socket(address.ss_family, SOCK_STREAM, 0);
+    expect_number(connect(line, (struct sockaddr *)&address, length), 0);
+    expect_number(write(line, request, sizeof request), sizeof request);
+    expect_number(read(line, request, 1), 0);
+    close(line);
+    PQfreeCancel(cancel);
+    PGresult *result = PQgetResult(handle);
+    expect_text(PQresultErrorField(result, PG_DIAG_SQLSTATE), "57014");
+    PQclear(result);
+    expect(PQgetResult(handle) == NULL);
+    expect_text(ask(handle, "SELECT 'usable'"), "usable");
+    PQfinish(handle);
+    PQfinish(other);
+}
+
 CASE(request_cancel, "", "PQrequestCancel ends its handle's query") {
     PGconn *handle = open_handle();
     expect_number(PQsendQuery(handle, "SELECT pg_sleep(10)"), 1);
@@ -179,43 +218,6 @@ CASE(storm, "", "a storm of cancels on one handle never reaches the queries of a
 }
 
 #ifdef LIBPQ_HAS_ASYNC_CANCEL
-/* ruby-pg does it so: pid and secret out of libpq's private struct, the address from the socket. */
-CASE(by_hand, "",
-     "a request that the program sends itself, with the numbers in PGcancel, ends its handle's query") {
-    struct {
-        struct sockaddr_storage address;
-        socklen_t length;
-        int backend_pid, secret;
-    } * key;
-    PGconn *handle = open_handle(), *other = open_handle();
-    expect_text(ask(other, "SELECT 1"), "1");
-    expect_number(PQsendQuery(handle, "SELECT pg_sleep(10)"), 1);
-    expect_number(PQflush(handle), 0);
-    sleep_ms(200);
-    int pid = PQbackendPID(handle);
-    PGcancel *cancel = PQgetCancel(handle);
-    memcpy(&key, &cancel, sizeof key);
-    expect_number(key->backend_pid, pid);
-    uint32_t request[4] = {htonl(16), htonl(1234 << 16 | 5678), htonl((uint32_t)key->backend_pid),
-                           htonl((uint32_t)key->secret)};
-    struct sockaddr_storage address;
-    socklen_t length = sizeof address;
-    expect_number(getpeername(PQsocket(handle), (struct sockaddr *)&address, &length), 0);
-    int line = socket(address.ss_family, SOCK_STREAM, 0);
-    expect_number(connect(line, (struct sockaddr *)&address, length), 0);
-    expect_number(write(line, request, sizeof request), sizeof request);
-    expect_number(read(line, request, 1), 0);
-    close(line);
-    PQfreeCancel(cancel);
-    PGresult *result = PQgetResult(handle);
-    expect_text(PQresultErrorField(result, PG_DIAG_SQLSTATE), "57014");
-    PQclear(result);
-    expect(PQgetResult(handle) == NULL);
-    expect_text(ask(handle, "SELECT 'usable'"), "usable");
-    PQfinish(handle);
-    PQfinish(other);
-}
-
 CASE(cancel_connection, "", "PQcancelCreate and PQcancelBlocking end their handle's query") {
     PGconn *handle = open_handle();
     expect_number(PQsendQuery(handle, "SELECT pg_sleep(10)"), 1);

@@ -5,7 +5,7 @@ connections = Array.new(8) { PG.connect(host: ENV['PGHOST']) }
 puts "descriptors: #{connections.map(&:socket).uniq.size} #{connections.map { |c| c.socket_io.fileno }.uniq.size}"
 # Where they are, and with what words: as without the shim, and the same of all.
 words = connections.map { |c| c.conninfo_hash.compact.reject { |_, value| value.empty? } }
-p [words.uniq.size, words[0].except(:host, :port)]
+p [words.uniq.size, words[0].except(:host, :port, :application_name)]
 puts "peers: #{connections.map { |c| c.socket_io.remote_address.unix_path }.uniq.map { |path| path == "#{ENV['PGHOST']}/.s.PGSQL.#{ENV['PGPORT']}" }}"
 connections[0].exec('DELETE FROM copied')
 
