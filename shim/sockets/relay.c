@@ -145,14 +145,9 @@ static void *relay(void *argument) {
     return NULL;
 }
 
-/* While libpq connects it may close a socket and open another, of the same number even. */
-static bool is_settled(const struct server *server) {
-    return server->libpq->PQstatus(server->conn) == CONNECTION_OK;
-}
-
 bool relay_is_armed(const struct server *server, unsigned what) {
     unsigned armed = atomic_load(&server->armed);
-    return (armed & ~(unsigned)WHAT) == armed_now(0) && (armed & what) == what && is_settled(server);
+    return (armed & ~(unsigned)WHAT) == armed_now(0) && (armed & what) == what;
 }
 
 /* A socket that is new to the epoll is added only when that is known to be ours. */
