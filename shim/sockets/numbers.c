@@ -27,7 +27,8 @@ struct entry {
 };
 
 static _Atomic(struct entry *) pages[PAGES];
-static _Atomic int owner; /* the process whose descriptors the table is about */
+static _Atomic unsigned end; /* above all numbers of pages that there are */
+static _Atomic int owner;    /* the process whose descriptors the table is about */
 _Atomic bool numbers_in_use;
 
 static struct entry *find(unsigned number) {
@@ -46,6 +47,9 @@ static struct entry *make(unsigned number) {
             page = fresh;
         else
             munmap(fresh, size);
+        unsigned before = atomic_load(&end), above = (number / PAGE + 1) * PAGE;
+        while (before < above && !atomic_compare_exchange_weak(&end, &before, above))
+            continue;
     }
     return page ? &page[number % PAGE] : NULL;
 }
@@ -60,7 +64,8 @@ static bool note(int number, uintptr_t word) {
     atomic_store(&entry->device, status.st_dev);
     atomic_store(&entry->inode, status.st_ino);
     atomic_store(&entry->word, word);
-    atomic_store(&owner, getpid());
+    if (atomic_load(&owner) == 0) /* later it is the fork handler's to say (numbers_fork) */
+        atomic_store(&owner, getpid());
     return true;
 }
 
@@ -93,10 +98,16 @@ static void close_raw(int number) {
 
 /* Another number for the same file, as high as leaves those for select() to the program. */
 static int duplicate_high(int number) {
+    static _Atomic int
+        known; /* as it was at first: it changes seldom, and the kernel tells if it is too much */
+    int least = atomic_load(&known);
     struct rlimit limit;
-    int least = SELECT_SIZE;
-    if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur / 2 < SELECT_SIZE)
-        least = (int)(limit.rlim_cur / 2);
+    if (least == 0) {
+        least = SELECT_SIZE;
+        if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur / 2 < SELECT_SIZE)
+            least = (int)(limit.rlim_cur / 2);
+        atomic_store(&known, least);
+    }
     return fcntl(number, F_DUPFD_CLOEXEC, least);
 }
 
@@ -173,9 +184,8 @@ bool numbers_guards(int number, const void *caller) {
 }
 
 int numbers_next_guarded(unsigned first, unsigned last) {
-    if (last >= MOST)
-        last = MOST - 1;
-    for (unsigned number = first; number <= last; number++) {
+    unsigned behind = atomic_load(&end);
+    for (unsigned number = first; number <= last && number < behind; number++) {
         struct entry *entry = find(number);
         if (!entry)
             number |= PAGE - 1; /* nothing on this page */
@@ -186,9 +196,13 @@ int numbers_next_guarded(unsigned first, unsigned last) {
     return -1;
 }
 
+bool numbers_are_here(void) {
+    return getpid() == atomic_load(&owner);
+}
+
 bool numbers_move(int number) {
     uintptr_t word = look(number);
-    if ((word & KIND) != HIDDEN || getpid() != atomic_load(&owner))
+    if ((word & KIND) != HIDDEN || !numbers_are_here())
         return true;
     int saved_errno = errno;
     int moved = duplicate_high(number);
@@ -219,7 +233,8 @@ struct handle *numbers_handle(int number) {
 
 /* The shown number that is this file, or -1. */
 static int find_shown(const struct stat *file) {
-    for (int number = 0; number < MOST; number++) {
+    int behind = (int)atomic_load(&end);
+    for (int number = 0; number < behind; number++) {
         const struct entry *entry = find((unsigned)number);
         if (!entry)
             number |= PAGE - 1;
