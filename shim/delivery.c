@@ -90,6 +90,8 @@ enum delivered { DELIVERED, UNUSABLE, WITHDRAWN, REFUSED };
 static enum delivered send_for(struct waiter *waiter, struct server *server) {
     struct handle *handle = waiter->handle;
     uint64_t number = atomic_load(&handle->number);
+    /* A cancel says `withdrawn` and then waits for this to be over: one of the two sees the other. */
+    atomic_store(&handle->sending, true);
     if (atomic_load(&handle->withdrawn))
         return WITHDRAWN;
     if (!lease_is_usable(handle, server))
@@ -110,9 +112,12 @@ static enum delivered send_for(struct waiter *waiter, struct server *server) {
 
 /* Under the set lock. */
 static void settle(struct set *set, struct waiter *waiter, struct server *server, enum delivered outcome) {
+    struct handle *handle = waiter->handle;
+    if (outcome == DELIVERED)
+        atomic_store(&handle->sent_on, server);
+    atomic_store(&handle->sending, false);
     switch (outcome) {
     case DELIVERED:
-        atomic_store(&waiter->handle->sent_on, server);
         conclude(set, waiter, TURN_SENT);
         break;
     case UNUSABLE: /* it is gone; its place in the queue is as it was */
@@ -403,4 +408,7 @@ void delivery_cancel(struct handle *handle) {
     atomic_store(&handle->withdrawn, true);
     if (descriptor)
         descriptor_ring(descriptor);
+    /* Whoever sends takes no signals meanwhile, so it is another thread than this. */
+    while (atomic_load(&handle->sending))
+        sched_yield();
 }

@@ -38,7 +38,8 @@ bool delivery_in_pipeline(const struct handle *handle);
  * handle's lease, as it is in the middle of an exchange. */
 void delivery_withdraw(struct handle *handle);
 
-/* PQcancel while it waits: the query will fail with 57014. Async-signal-safe. */
+/* PQcancel while it waits: the query will fail with 57014, unless it is sent in that very moment: then it has
+ * been when this returns. Async-signal-safe. */
 void delivery_cancel(struct handle *handle);
 
 /* After wait_hand_over(), without any lock: sends for those whose turn has come, and sees that there will be

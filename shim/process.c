@@ -168,6 +168,8 @@ static void adopt_set(struct set *set, void *context) {
         handle->waiter = NULL;
         atomic_store(&handle->posted, NULL); /* its query was the parent's */
         atomic_store(&handle->sent_on, NULL);
+        atomic_store(&handle->sending, false);
+        handle->pushes = false;
         if (handle->descriptor)
             descriptor_fork_child(handle->descriptor);
         handle->busy = false;

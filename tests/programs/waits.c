@@ -7,6 +7,7 @@
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -458,4 +459,36 @@ CASE(never_blocks, "PQONE_MODE=share PQONE_MAX_CONNECTIONS=1",
     hold_no_more();
     for (int i = 0; i < HANDLES; i++)
         PQfinish(handles[i]);
+}
+
+static atomic_bool stop_toggling;
+static void *toggle(void *handle) {
+    while (!atomic_load(&stop_toggling))
+        PQclear(PQexec(handle, "SELECT pg_sleep(0.002)"));
+    return NULL;
+}
+
+CASE(cancelled_on_delivery, "PQONE_MODE=share PQONE_MAX_CONNECTIONS=1",
+     "a cancel that comes while the query is just being sent for its handle is not lost") {
+    PGconn *busy = open_handle(), *handle = open_handle();
+    pthread_t thread;
+    ask(busy, "SELECT 1");
+    pthread_create(&thread, NULL, toggle, busy);
+    int lost = 0;
+    for (int round = 0; round < 100; round++) {
+        send_query(handle, "SELECT pg_sleep(1)");
+        if (!sharing())
+            sleep_ms(10);
+        for (volatile int i = 0; i < round % 100 * 40000; i++)
+            ;
+        cancel_now(handle);
+        if (strcmp(drain(handle), "57014") != 0)
+            lost++;
+    }
+    atomic_store(&stop_toggling, true);
+    pthread_join(thread, NULL);
+    /* On a busy machine a cancel may overtake its query, as it may without us. */
+    expect(lost <= 3);
+    PQfinish(handle);
+    PQfinish(busy);
 }
