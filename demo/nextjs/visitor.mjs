@@ -7,7 +7,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 
 const [log, ...command] = process.argv.slice(2);
 const edits = 6;
-const patience = 30_000; // milliseconds; who waits longer for a page has gone
+const patience = 60_000; // milliseconds; who waits longer for a page has gone
 const module = "lib/db.ts";
 const pristine = readFileSync(module, "utf8");
 
