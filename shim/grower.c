@@ -30,11 +30,25 @@ static void say_no(struct set *set, char *problem) {
     free(problem);
 }
 
+/* One that is being cleaned is there sooner than a new one. Under the set lock, given up meanwhile. */
+static bool settle_one(struct set *set) {
+    struct server *server = lease_take_cleaning(set);
+    if (!server)
+        return false;
+    pthread_mutex_unlock(&set->lock);
+    enum settle settled = server_settle(server, LEASE_SETTLES);
+    lease_settled(server, settled);
+    pthread_mutex_lock(&set->lock);
+    return settled != SETTLE_LATER;
+}
+
 static void grow(struct set *set) {
     struct quiet quiet;
     quiet_begin(&quiet);
     pthread_mutex_lock(&set->lock);
     while (grower_is_wanted(set)) {
+        if (settle_one(set))
+            continue;
         enum growth outcome;
         char *problem;
         const struct handle *handle = delivery_first_unserved(set)->handle;
