@@ -142,7 +142,7 @@ const char *answer_PQparameterStatus(struct handle *handle, const char *name) {
         return handle_keep_parameter(handle, name, libpq->PQparameterStatus(held(handle), name));
     if (!name || !handle->identity)
         return NULL;
-    struct server *server = lease_try(handle);
+    struct server *server = handle->posted ? NULL : lease_try(handle);
     if (!server)
         return identity_value(handle->identity->parameters, name);
     const char *value = handle_keep_parameter(handle, name, libpq->PQparameterStatus(server->conn, name));

@@ -70,6 +70,9 @@ bool delivery_post(struct handle *handle, struct letter *letter, bool pipeline) 
     if (fresh) {
         waiter->outbox.pipeline = pipeline;
         waiter->deadline = waiter->seen + settings()->wait_timeout;
+        /* Its last connection may be the one that it will get: the lease is not its own before it collects.
+         */
+        atomic_store(&handle->server, NULL);
         atomic_store(&handle->withdrawn, false);
         atomic_store(&handle->posted, waiter);
         wait_add(set, waiter);

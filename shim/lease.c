@@ -281,6 +281,8 @@ static struct server *find(struct set *set, struct handle *handle, struct quiet 
         wait_was_left(set);
     int64_t deadline = recorder_now() + settings()->wait_timeout;
     for (;;) {
+        if (handle->waiter && handle->waiter->granted)
+            break; /* what was cleaned below has been handed to whoever is first, which is this one */
         if (wait_is_first(set, handle->waiter) && (server = take_free(set, handle)))
             break;
         struct server *cleaning = lease_take_cleaning(set);
