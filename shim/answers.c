@@ -182,7 +182,9 @@ int answer_PQsocket(struct handle *handle) {
         return call_socket(handle);
     atomic_store(&handle->descriptor, descriptor);
     if (__builtin_expect(handle->posted != NULL, 0))
-        call_look_for_delivery(handle); /* what was delivered before had no number to show it */
+        call_look_for_delivery(handle);              /* what was delivered before had no number to show it */
+    if (handle->posted && !delivery_is_busy(handle)) /* nor had what failed before */
+        descriptor_signal(descriptor);
     if ((server = lease_held(handle)))
         descriptor_follow(descriptor, server,
                           server->state == SERVER_OPENING ? AWAIT_ROOM

@@ -210,27 +210,31 @@ static void drop_unnamed(const struct handle *handle, struct server *server) {
     server->parsed_by = number;
 }
 
-/* A connection that was delivered is the handle's now: what its letters pin for, they pin from here on. */
-static void collected(struct handle *handle, struct outbox *sent) {
-    struct server *server = lease_held(handle);
-    for (const struct letter *letter = sent->first; letter; letter = letter->next) {
-        if (letter->pin == PIN_NONE || server->state == SERVER_OWN)
-            continue;
-        struct verdict verdict = {.reason = PIN_NONE};
-        struct reading reading = reading_of(handle, NULL);
-        if (letter->text)
-            verdict = statement_judge(letter->text, &reading);
-        pin_for(handle, server, letter->pin, letter->text, &verdict);
-    }
-    outbox_clear(sent);
+/* What a letter pins for, it pins from the moment that its connection is the handle's. `read_so`: as its
+ * statement was read when it was written; another view of the server may read it in another way. */
+static void pin_for_letter(struct handle *handle, struct server *server, const struct letter *letter,
+                           const struct identity *read_so) {
+    if (server->state == SERVER_OWN || (letter->pin == PIN_NONE && handle->identity == read_so))
+        return;
+    struct verdict verdict = {.reason = PIN_NONE};
+    struct reading reading = reading_of(handle, NULL);
+    if (letter->text)
+        verdict = statement_judge(letter->text, &reading);
+    enum pin_reason reason = letter->pin != PIN_NONE ? letter->pin : verdict.reason;
+    if (reason != PIN_NONE)
+        pin_for(handle, server, reason, letter->text, &verdict);
 }
 
 static enum turn look_for_delivery(struct handle *handle,
                                    enum turn (*how)(struct handle *, struct outbox *)) {
     struct outbox sent;
+    const struct identity *known = handle->identity;
     enum turn turn = how(handle, &sent);
-    if (turn == TURN_SENT)
-        collected(handle, &sent);
+    if (turn == TURN_SENT) {
+        for (const struct letter *letter = sent.first; letter; letter = letter->next)
+            pin_for_letter(handle, lease_held(handle), letter, known);
+        outbox_clear(&sent);
+    }
     return turn;
 }
 
@@ -244,9 +248,11 @@ static PGresult *failed_result(struct handle *handle) {
 
 /* As libpq before a new command: what was sent and never fetched is waited for, and thrown away. */
 static void wait_for_delivery(struct handle *handle) {
-    if (look_for_delivery(handle, delivery_wait) == TURN_FAILED)
-        while (handle->posted)
-            handle->libpq->PQclear(failed_result(handle));
+    if (look_for_delivery(handle, delivery_wait) == TURN_FAILED) {
+        delivery_withdraw(handle);
+        if (handle->busy)
+            busy_ends(handle);
+    }
 }
 
 static inline void start(struct call *call, struct handle *handle) {
@@ -268,6 +274,15 @@ static enum pin_reason judge(const struct handle *handle, enum pin_reason pin, c
     if (__builtin_expect((verdict->traits & STATEMENT_DATABASE_DDL) != 0, 0))
         sets_close_idle(NULL);
     return pin == PIN_NONE ? verdict->reason : pin;
+}
+
+/* A new connection gave another view of the server, which may read the text in another way. */
+static void judge_again(struct call *call, const struct handle *handle, struct verdict *verdict) {
+    if (!call->query || call->pin != PIN_NONE)
+        return;
+    struct reading reading = reading_of(handle, NULL);
+    *verdict = statement_judge(call->query, &reading);
+    call->pin = verdict->reason;
 }
 
 /* With a lease that was had just now. */
@@ -301,12 +316,8 @@ PGconn *call_begin(struct call *call, struct handle *handle, enum pin_reason pin
     struct server *server = lease_take(handle);
     if (!server)
         return NULL;
-    if (__builtin_expect(handle->identity != known, 0) && query && call->pin == PIN_NONE) {
-        /* A new connection gave another view of the server, which may read the text in another way. */
-        struct reading reading = reading_of(handle, NULL);
-        verdict = statement_judge(query, &reading);
-        call->pin = verdict.reason;
-    }
+    if (__builtin_expect(handle->identity != known, 0))
+        judge_again(call, handle, &verdict);
     return begin_on(call, handle, server, &verdict);
 }
 
@@ -362,12 +373,15 @@ PGconn *call_begin_send(struct call *call, struct handle *handle, enum pin_reaso
         handle_say(handle, "another command is already in progress\n");
         return NULL;
     }
+    const struct identity *known = handle->identity;
     call->pin = judge(handle, pin, query, &verdict);
     struct server *server = handle->posted ? NULL : lease_try(handle);
     if (!server) {
         call->posted = !lease_held(handle); /* else it is another process's, as the message says */
         return NULL;
     }
+    if (__builtin_expect(handle->identity != known, 0))
+        judge_again(call, handle, &verdict);
     return begin_on(call, handle, server, &verdict);
 }
 
@@ -418,6 +432,7 @@ PGconn *call_begin_sync(struct call *call, struct handle *handle) {
 
 int call_post(struct call *call, struct letter *letter) {
     struct handle *handle = call->handle;
+    const struct identity *read_so = handle->identity;
     int error = errno, result = 1;
     bool text = letter->text;
     while (!delivery_post(handle, letter, handle->pipelined)) {
@@ -425,6 +440,7 @@ int call_post(struct call *call, struct letter *letter) {
         if (turn == TURN_WAITING)
             continue;
         if (turn == TURN_SENT && call_begin_held(call, handle)) {
+            pin_for_letter(handle, call->server, letter, read_so);
             result = letter_send(letter, call->server, call->number);
             call_end(call);
         } else if (!handle->posted) {
@@ -500,9 +516,13 @@ static void stay(struct handle *handle, struct server *server, const struct call
     bool rests = status != PQTRANS_ACTIVE || call->fetched || call->result;
     atomic_store_explicit(&server->unread, status == PQTRANS_ACTIVE, memory_order_relaxed);
     atomic_store_explicit(&server->resting, rests ? recorder_now() : SERVER_MOVES, memory_order_relaxed);
-    enum await await = __builtin_expect(handle->pushes, 0) ? push(handle, server)
-                       : call->unsent                      ? AWAIT_ROOM
-                                                           : AWAIT_INPUT;
+    enum await await = AWAIT_INPUT;
+    if (call->unsent && handle->manners.nonblocking) {
+        handle->pushes = false; /* the program knows now, and sees to it */
+        await = AWAIT_ROOM;
+    } else if (__builtin_expect(handle->pushes, 0)) {
+        await = push(handle, server);
+    }
     struct descriptor *descriptor = atomic_load_explicit(&handle->descriptor, memory_order_relaxed);
     if (__builtin_expect(descriptor != NULL, 0))
         descriptor_follow(descriptor, server, await);

@@ -184,7 +184,8 @@ int post_PQsetChunkedRowsMode(struct call *call, int chunkSize) {
 }
 
 const char *outbox_statement(const struct server *server, uint64_t number, const char *name) {
-    return (!name || !name[0]) && server->parsed_by != number ? no_statement : name;
+    return (!name || !name[0]) && server->state == SERVER_OPEN && server->parsed_by != number ? no_statement
+                                                                                              : name;
 }
 
 bool letter_send(const struct letter *letter, struct server *server, uint64_t number) {
@@ -231,8 +232,7 @@ bool letter_send(const struct letter *letter, struct server *server, uint64_t nu
 
 bool outbox_send(const struct outbox *outbox, struct server *server, uint64_t number) {
     const struct libpq *libpq = server->libpq;
-    if (libpq->PQsetnonblocking(server->conn, 1) != 0 ||
-        (outbox->pipeline && !server_enter_pipeline(server)))
+    if (libpq->PQsetnonblocking(server->conn, 1) != 0 || (outbox->pipeline && !server_enter_pipeline(server)))
         return false;
     for (const struct letter *letter = outbox->first; letter; letter = letter->next)
         if (!letter_send(letter, server, number))

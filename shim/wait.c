@@ -257,12 +257,12 @@ void wait_hand_over(struct set *set) {
         atomic_store(&server->holder, waiter->thread);
         atomic_store(&server->resting, SERVER_MOVES);
         waiter->granted = server;
-        if (waiter->posted) {
+        wait_no_more(
+            waiter); /* although its thread sleeps for a moment more: it holds what another waits for */
+        if (waiter->posted)
             waiter->turn = TURN_GRANTED; /* for deliver(), when the lock is free */
-            continue;
-        }
-        wait_no_more(waiter);
-        sem_post(&waiter->woken);
+        else
+            sem_post(&waiter->woken);
     }
 }
 
@@ -277,7 +277,7 @@ void wait_look_again(struct set *set) {
 void wait_note_holders(const struct set *set, struct holders *holders) {
     holders->named = holders->others = 0;
     for (const struct handle *handle = set->handles; handle; handle = handle->next) {
-        if (!lease_held(handle))
+        if (!lease_held(handle) && !atomic_load(&handle->sent_on))
             continue;
         if (holders->named == HOLDERS_NAMED) {
             holders->others++;
