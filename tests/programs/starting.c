@@ -164,8 +164,8 @@ CASE(answers, "PQONE_MAX_CONNECTIONS=1", "what a handle answers while it connect
         expect_text(dbname, "shop");
         PQconninfoFree(words);
     }
-    expect_backends(2, 1);
     connect_all(handles, states, 2, 5000);
+    expect_backends(2, 1);
     expect_number(PQisnonblocking(handles[0]) + PQisnonblocking(handles[1]), 2);
     expect_connected(handles, states, 2);
     finish_all(handles, 2);
