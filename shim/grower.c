@@ -64,6 +64,7 @@ static void grow(struct set *set) {
         server_used_now(server);
         atomic_store(&server->lease, LEASE_FREE(0));
         wait_hand_over(set);
+        wait_hand_to_first(set, server);
         pthread_mutex_unlock(&set->lock);
         deliver_if_due(set);
         lease_say_over_cap(set, site,

@@ -142,3 +142,24 @@ CASE(no_unnamed_statement, "",
     no_more(handle);
     PQfinish(handle);
 }
+
+CASE(another_view, "PQONE_MODE=share",
+     "where new connections give another view of the server, a queued query gets one of them, and not one "
+     "after "
+     "the other") {
+    control("ALTER ROLE app RESET IntervalStyle");
+    PGconn *first = open_handle(), *second = open_handle();
+    ask(first, "SELECT 1");
+    control("ALTER ROLE app SET IntervalStyle = 'iso_8601'");
+    send_query(first, "SELECT pg_sleep(1)");
+    send_query(second, "SELECT 'served', pg_sleep(0.3)");
+    wait_while_busy(second);
+    only_reply(second, "served");
+    expect_number(role_backends("app"), 2);
+    expect_text(PQparameterStatus(second, "IntervalStyle"), sharing() ? "iso_8601" : "postgres");
+    wait_while_busy(first);
+    expect_text(drain(first), "");
+    control("ALTER ROLE app RESET IntervalStyle");
+    PQfinish(first);
+    PQfinish(second);
+}
