@@ -58,7 +58,7 @@ const others = routes.filter((route) => !parts.includes(route.name));
 let requests = 0;
 let failed = 0;
 function failure(name, why) {
-    if (++failed <= 3) console.error(`    ${name}: ${why}`);
+    if (++failed <= 3) console.error(`    failed: ${name}, ${why}`);
 }
 
 // A wrong answer is a failed request too: whoever asks for number 7 gets number 7.
