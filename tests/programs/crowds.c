@@ -289,3 +289,23 @@ CASE(exit_while_queued, "PQONE_MODE=share PQONE_MAX_CONNECTIONS=1",
         expect(seconds_now() - start < 2);
     }
 }
+
+CASE(exit_while_growing, "PQONE_MODE=share PQONE_MAX_CONNECTIONS=8",
+     "exit() in any moment of a connect that queries wait for ends at once, with its status") {
+    const char *conninfo = tcp_conninfo("app", "app"); /* with SCRAM, and a look for TLS and Kerberos */
+    for (int round = 0; round < 12; round++) {
+        int child = fork();
+        if (child == 0) {
+            for (int i = 0; i < 8; i++) {
+                PGconn *handle = PQconnectdb(conninfo);
+                expect(PQsocket(handle) >= 0);
+                send_query(handle, "SELECT pg_sleep(0.2)");
+            }
+            sleep_ms(2 * round);
+            exit(3);
+        }
+        double start = seconds_now();
+        expect_number(child_status(child), 3);
+        expect(seconds_now() - start < 2);
+    }
+}
