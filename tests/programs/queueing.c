@@ -32,11 +32,11 @@ __attribute__((noinline)) PGconn *open_the_holder(void) {
     return handle;
 }
 
-/* Another thread has the only connection for a while. */
+/* Another thread has the only connection for a while. Bare there is one for each, and nothing to wait for. */
 static pthread_t holder_thread;
 static struct answer holder;
 static void hold(const char *sql) {
-    holder = (struct answer){.handle = open_the_holder(), .sql = sql};
+    holder = (struct answer){.handle = open_the_holder(), .sql = sharing() ? sql : "SELECT pg_sleep(0.3)"};
     ask(holder.handle, "SELECT 1");
     pthread_create(&holder_thread, NULL, answer_in_thread, &holder);
     expect_running("pg_sleep");
