@@ -452,6 +452,9 @@ int call_post(struct call *call, struct letter *letter) {
         return result;
     }
     handle_say(handle, "");
+    unused_no_more(handle, "used");
+    if (call->query && atomic_load_explicit(&unused_is_watched, memory_order_relaxed))
+        unused_note(handle, call->query);
     if (!handle->busy)
         busy_begins(handle);
     if (text)
