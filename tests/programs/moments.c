@@ -163,3 +163,17 @@ CASE(another_view, "PQONE_MODE=share",
     PQfinish(first);
     PQfinish(second);
 }
+
+CASE(unused_while_queued, "PQONE_MODE=share PQONE_MAX_CONNECTIONS=1 PQONE_LEAK_THRESHOLD=300ms",
+     "the warning of a handle that nobody uses names the statement that was queued last") {
+    PGconn *holder = open_handle(), *handle = open_handle();
+    ask(holder, "BEGIN");
+    ask(holder, "SELECT 1");
+    send_query(handle, "SELECT 2, 'queued'");
+    sleep_ms(600);
+    if (sharing())
+        expect(log_lines(" leak:", "last statement: SELECT ?, ?") >= 1);
+    expect_text(drain(handle), "");
+    PQfinish(handle);
+    PQfinish(holder);
+}
