@@ -80,7 +80,7 @@ CASE(unnamed, "", "an unnamed statement prepared without waiting is its handle's
 
 CASE(single_row, "", "single-row mode: a row for each PQgetResult, a neighbour's query for each row") {
     PGconn *first = open_handle(), *second = open_handle();
-    char wanted[16];
+    char wanted[32];
     expect_number(PQsetSingleRowMode(first), 0);
     send_query(first, "SELECT generate_series(1, 20)");
     expect_number(PQsetSingleRowMode(first), 1);

@@ -26,7 +26,7 @@ CASE(moves_between_threads, "PQONE_MODE=share PQONE_MAX_CONNECTIONS=2",
     enum { HANDLES = 8 };
     PGconn *handles[HANDLES];
     pthread_t thread;
-    char sql[64], wanted[16];
+    char sql[64], wanted[32];
     for (int i = 0; i < HANDLES; i++) {
         pthread_create(&thread, NULL, open_for_another, &handles[i]);
         pthread_join(thread, NULL);
@@ -224,7 +224,7 @@ CASE(both_kinds, "PQONE_MODE=share PQONE_MAX_CONNECTIONS=1",
 CASE(forked, "PQONE_MODE=share PQONE_MAX_CONNECTIONS=1",
      "a fork with queued handles: the child finishes them and uses idle ones, the parent gets its answers") {
     PGconn *first = open_handle(), *queued[3], *idle = open_handle();
-    char sql[64], wanted[16];
+    char sql[64], wanted[32];
     for (int i = 0; i < 3; i++)
         queued[i] = open_handle();
     for (int round = 0; round < 3; round++) {

@@ -197,7 +197,7 @@ CASE(row_by_row, "PQONE_MODE=share PQONE_MAX_CONNECTIONS=1",
      "rows stream on one handle, and for each row another is queried, in one loop at the cap") {
     PGconn *first = open_handle(), *second = open_handle();
     double start = seconds_now();
-    char wanted[16];
+    char wanted[32];
     send_query(first, "SELECT i, repeat('x', 1000) FROM generate_series(1, 2000) i");
     expect_number(PQsetSingleRowMode(first), 1);
     for (int row = 1; row <= 30; row++) {

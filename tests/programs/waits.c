@@ -240,7 +240,7 @@ CASE(refused, "PQONE_MODE=share",
     expect_number(good, sharing() ? HANDLES : 4);
     double start = seconds_now();
     for (int round = 0; round < 3; round++) {
-        char wanted[16];
+        char wanted[32];
         for (int i = 0; i < good; i++) {
             snprintf(wanted, sizeof wanted, "%d", round * 100 + i);
             send_with(handles[i], "SELECT $1 FROM pg_sleep(0.05)", wanted);
