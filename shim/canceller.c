@@ -155,7 +155,8 @@ static struct server *aim_at_posted(struct handle *handle, uint64_t number) {
 static struct server *aim(const struct canceller *canceller) {
     struct handle *handle = canceller->handle;
     uint64_t number = canceller->number;
-    if (atomic_load(&handle->number) == number && atomic_load(&handle->posted))
+    /* What waits in a forked child before its first call is the parent's. */
+    if (atomic_load(&handle->number) == number && atomic_load(&handle->posted) && process_is_set_up())
         return aim_at_posted(handle, number);
     return aim_at(atomic_load(&handle->server), number);
 }

@@ -177,3 +177,28 @@ CASE(unused_while_queued, "PQONE_MODE=share PQONE_MAX_CONNECTIONS=1 PQONE_LEAK_T
     PQfinish(handle);
     PQfinish(holder);
 }
+
+CASE(cancelled_in_child, "PQONE_MODE=share PQONE_MAX_CONNECTIONS=1",
+     "a forked child that cancels a queued query before anything else leaves the parent's number alone") {
+    PGconn *first = open_handle(), *handle = open_handle();
+    char problem[256];
+    expect(is_ready(handle, POLLOUT, 0));
+    send_query(first, "SELECT pg_sleep(1)");
+    send_query(handle, sharing() ? "SELECT 'served'" : "SELECT 'served', pg_sleep(1)");
+    PGcancel *cancel = PQgetCancel(handle);
+    pid_t child = fork();
+    if (child == 0) {
+        if (sharing()) /* bare, it cancels what the parent runs */
+            PQcancel(cancel, problem, sizeof problem);
+        _exit(0);
+    }
+    expect_number(child_status(child), 0);
+    expect(!is_ready(handle, POLLIN, 50));
+    wait_while_busy(first);
+    expect_text(drain(first), "");
+    wait_while_busy(handle);
+    only_reply(handle, "served");
+    PQfreeCancel(cancel);
+    PQfinish(handle);
+    PQfinish(first);
+}
