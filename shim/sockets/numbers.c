@@ -16,6 +16,7 @@
 
 enum { PAGE = 1024, PAGES = 1024, MOST = PAGE * PAGES };
 enum { SELECT_SIZE = 1024 }; /* FD_SETSIZE: what select() can watch */
+enum { LOW_LIMIT = 4096 };   /* of descriptors: one that handles may come near to */
 
 /* What an entry's word points to: the place of a hidden number, the handle of a shown one, the copy of libpq
  * that has a kept one. */
@@ -111,9 +112,31 @@ static int duplicate_high(int number) {
     return fcntl(number, F_DUPFD_CLOEXEC, least);
 }
 
+/* The same beyond the program's limit, which is raised for this moment: it keeps as many numbers as it would
+ * have alone. A limit that is high leaves enough below it; the kernel's table of numbers would be large. */
+static int duplicate_beyond(int number) {
+    static atomic_flag busy = ATOMIC_FLAG_INIT;
+    struct rlimit limit, raised, now;
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur > LOW_LIMIT ||
+        limit.rlim_max < 4 * (rlim_t)LOW_LIMIT || atomic_flag_test_and_set(&busy))
+        return -1;
+    int beyond = -1, least = limit.rlim_cur < SELECT_SIZE ? SELECT_SIZE : (int)limit.rlim_cur;
+    raised = limit;
+    raised.rlim_cur = limit.rlim_max < MOST ? limit.rlim_max : MOST;
+    if (setrlimit(RLIMIT_NOFILE, &raised) == 0) {
+        beyond = fcntl(number, F_DUPFD_CLOEXEC, least);
+        if (getrlimit(RLIMIT_NOFILE, &now) == 0 && now.rlim_cur == raised.rlim_cur)
+            setrlimit(RLIMIT_NOFILE, &limit);
+    }
+    atomic_flag_clear(&busy);
+    return beyond;
+}
+
 int numbers_hide(int number, _Atomic int *place) {
     int saved_errno = errno;
-    int high = number >= 0 ? duplicate_high(number) : -1;
+    int high = number >= 0 ? duplicate_beyond(number) : -1;
+    if (high < 0 && number >= 0)
+        high = duplicate_high(number);
     if (high >= 0) {
         close_raw(number);
         number = high;
@@ -205,7 +228,9 @@ bool numbers_move(int number) {
     if ((word & KIND) != HIDDEN || !numbers_are_here())
         return true;
     int saved_errno = errno;
-    int moved = duplicate_high(number);
+    int moved = duplicate_beyond(number);
+    if (moved < 0)
+        moved = duplicate_high(number);
     if (moved < 0)
         moved = fcntl(number, F_DUPFD_CLOEXEC, 0);
     if (moved < 0 || !note(moved, word)) {
