@@ -275,7 +275,7 @@ void descriptor_signal(struct descriptor *descriptor) {
 /* Said before and after: whoever takes a signal back in between takes the byte, or leaves the word. */
 void descriptor_ring(struct descriptor *descriptor) {
     int saved_errno = errno;
-    if (process_is_set_up() && is_of_this_process(descriptor) && has_peer(descriptor)) {
+    if (is_of_this_process(descriptor) && has_peer(descriptor)) {
         atomic_store(&descriptor->signalled, true);
         send(atomic_load(&descriptor->peer), "", 1, MSG_DONTWAIT | MSG_NOSIGNAL);
         atomic_store(&descriptor->signalled, true);
