@@ -20,7 +20,7 @@ static struct waiter *waiting;
 /* How often this thread is in a queue: more than once if it left a wait by longjmp. */
 static _Thread_local unsigned own_waits __attribute__((tls_model("initial-exec")));
 
-static bool is_waiting(int thread) {
+bool wait_is_asleep(int thread) {
     pthread_mutex_lock(&lock);
     struct waiter *waiter = waiting;
     while (waiter && waiter->thread != thread)
@@ -59,7 +59,7 @@ static bool may_come(struct server *server, const struct handle *handle, int thr
         return false;
     if (holder == 0)
         return true;
-    if (is_waiting(holder) || rests(server, holder, thread, now))
+    if (wait_is_asleep(holder) || rests(server, holder, thread, now))
         return false;
     return !asleep || (holder != thread && process_thread_lives(holder));
 }

@@ -58,6 +58,9 @@ bool wait_can_help(const struct set *set, const struct handle *handle);
  * next move has been the program's for a while everywhere. */
 bool wait_posted_can_end(const struct set *set, const struct waiter *waiter, int64_t now);
 
+/* Does the thread sleep in a queue, of whatever set? */
+bool wait_is_asleep(int thread);
+
 /* Memory for a waiter; at the end of the queue; out of it. Adding and removing: under the set lock. */
 struct waiter *wait_new(struct handle *handle, bool posted);
 void wait_add(struct set *set, struct waiter *waiter);
