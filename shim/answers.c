@@ -104,7 +104,8 @@ ConnStatusType answer_PQstatus(struct handle *handle) {
     return held(handle) ? handle->libpq->PQstatus(held(handle)) : handle->status;
 }
 
-/* Whoever asks may not be the thread that is in a call on the handle: what was delivered is not collected here. */
+/* Whoever asks may not be the thread that is in a call on the handle: what was delivered is not collected
+ * here. */
 PGTransactionStatusType answer_PQtransactionStatus(struct handle *handle) {
     if (held(handle))
         return handle->libpq->PQtransactionStatus(held(handle));

@@ -4,6 +4,8 @@
 
 #include <time.h>
 
+#include "wait.h"
+
 enum { ON_ITS_WAY = 50000000, PATIENCE = 500000000 }; /* nanoseconds */
 
 /* The kernel's name of a thread's clock, which the C library tells of a pthread_t alone. */
@@ -16,8 +18,7 @@ static int64_t clock_of(int thread) {
     return clock_gettime(clock, &time) == 0 ? time.tv_sec * INT64_C(1000000000) + time.tv_nsec : -1;
 }
 
-/* Also where others have the processors: a thread that is ready to run gets its turn within that time. */
-static bool runs(struct pace *pace, int thread, int64_t now) {
+bool pace_runs(struct pace *pace, int thread, int64_t now) {
     int64_t clock = clock_of(thread);
     if (pace->thread != thread || pace->clock != clock)
         *pace = (struct pace){thread, now, clock};
@@ -34,7 +35,7 @@ static bool is_for_it_to_fetch(const struct server *server, const struct waiter 
 
 bool pace_is_behind(struct pace *pace, const struct set *set, const struct waiter *waiter) {
     int64_t now = recorder_now();
-    if (!runs(pace, waiter->thread, now) || wait_is_asleep(waiter->thread))
+    if (!pace_runs(pace, waiter->thread, now) || wait_is_asleep(waiter->thread))
         return false;
     for (unsigned i = 0; i < set->open; i++)
         if (is_for_it_to_fetch(set->servers[i], waiter, now))

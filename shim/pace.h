@@ -8,14 +8,21 @@
 #ifndef PQONE_PACE_H
 #define PQONE_PACE_H
 
-#include "set.h"
-#include "wait.h"
+#include <stdbool.h>
+#include <stdint.h>
+
+struct set;
+struct waiter;
 
 /* What is known of a thread: when it was last seen to run, and its clock then. Zero at first. */
 struct pace {
     int thread;
     int64_t ran, clock;
 };
+
+/* Has the thread run since the last look, or a twentieth of a second ago? Also where others have the
+ * processors: a thread that is ready to run gets its turn within that time. */
+bool pace_runs(struct pace *pace, int thread, int64_t now);
 
 /* Is there an answer that the waiter's own thread, which is busy, has not come for? For one that sleeps (its
  * loop waits for something else) this is false after a twentieth of a second of looks, and for an answer that
