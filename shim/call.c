@@ -13,6 +13,7 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
+#include "carried.h"
 #include "closing.h"
 #include "delivery.h"
 #include "lease.h"
@@ -218,9 +219,12 @@ static void collected(struct handle *handle, struct outbox *sent) {
             continue;
         struct verdict verdict = {.reason = PIN_NONE};
         struct reading reading = reading_of(handle, NULL);
-        if (letter->text)
-            verdict = statement_judge(letter->text, &reading);
-        pin_for(handle, server, letter->pin, letter->text, &verdict);
+        const char *text = letter->text ? letter->text : letter->statement.text;
+        if (text)
+            verdict = statement_judge(text, &reading);
+        pin_for(handle, server, letter->pin, text, &verdict);
+        if (verdict.reparses || letter->pin == PIN_PREPARED)
+            carried_surrender(handle, server);
     }
     outbox_clear(sent);
 }
@@ -237,6 +241,7 @@ static enum turn look_for_delivery(struct handle *handle,
 /* What no connection was had for is over with its last result. */
 static PGresult *failed_result(struct handle *handle) {
     PGresult *result = delivery_failure(handle);
+    carried_never_sent(handle);
     if (!handle->posted && handle->busy)
         busy_ends(handle);
     return result;
@@ -254,11 +259,14 @@ static inline void start(struct call *call, struct handle *handle) {
     if (__builtin_expect(outer != 0, 0) && !call_is_on_stack(outer, handle))
         abandon(handle, call, outer);
     call->discard_all = call->posted = call->unsent = call->fetched = false;
-    call->query = NULL;
+    call->named = call->taken = false;
+    call->query = call->text = NULL;
+    call->statement = NULL;
+    call->drops = DROPS_NONE;
     atomic_store_explicit(&handle->now, recorder_now(), memory_order_relaxed);
 }
 
-static enum pin_reason judge(const struct handle *handle, enum pin_reason pin, const char *query,
+static enum pin_reason judge(struct call *call, struct handle *handle, enum pin_reason pin, const char *query,
                              struct verdict *verdict) {
     struct server *held = lease_held(handle);
     if (!query || (held && held->state == SERVER_OWN))
@@ -267,18 +275,43 @@ static enum pin_reason judge(const struct handle *handle, enum pin_reason pin, c
     *verdict = statement_judge(query, &reading);
     if (__builtin_expect((verdict->traits & STATEMENT_DATABASE_DDL) != 0, 0))
         sets_close_idle(NULL);
+    call->discard_all = (verdict->traits & STATEMENT_DISCARD_ALL) != 0;
+    if (__builtin_expect(verdict->reason == PIN_PREPARED, 0) && pin == PIN_NONE && !call->named &&
+        carried_drops(call, handle, query))
+        *verdict = (struct verdict){.reason = PIN_NONE, .traits = verdict->traits, .culprit = query};
     return pin == PIN_NONE ? verdict->reason : pin;
+}
+
+/* What the handle has prepared so far, and what the query means for it. */
+static void mind_prepared(struct call *call, struct handle *handle, struct server *server,
+                          const struct verdict *verdict) {
+    bool reparses =
+        verdict->reparses || call->pin == PIN_PREPARED || (verdict->reparses_locally && handle->statements);
+    if (call->discard_all)
+        call->discard_all = handle->libpq->PQtransactionStatus(server->conn) == PQTRANS_IDLE;
+    else if (__builtin_expect(reparses, 0) && !handle->natural)
+        carried_surrender(handle, server);
+    if (__builtin_expect(handle->unproven, 0) &&
+        handle->libpq->PQpipelineStatus(server->conn) == PQ_PIPELINE_OFF)
+        carried_doubt(handle, server);
+    handle->reparses |= verdict->reparses_locally;
+    if (call->drops != DROPS_NONE)
+        carried_drop(call, handle, server);
+    if (call->query && !call->named && handle->statements)
+        carried_forget_unnamed(handle);
 }
 
 /* With a lease that was had just now. */
 static PGconn *begin_on(struct call *call, struct handle *handle, struct server *server,
                         const struct verdict *verdict) {
     const char *query = call->query;
-    call->discard_all = (verdict->traits & STATEMENT_DISCARD_ALL) != 0;
+    call->text = query;
     /* Who only watches has nothing to keep apart, not even while it is being opened. */
     if (call->pin != PIN_NONE && server->state != SERVER_OWN && settings()->mode != MODE_OBSERVE)
         pin_for(handle, server, call->pin, query, verdict);
-    if (query)
+    if (server->state == SERVER_OPEN && settings()->mode == MODE_SHARE)
+        mind_prepared(call, handle, server, verdict);
+    if (query && !call->named)
         server->parsed_by = atomic_load_explicit(&handle->number, memory_order_relaxed);
     if (__builtin_expect(atomic_load_explicit(&unused_is_watched, memory_order_relaxed), 0) && query)
         unused_note(handle, query);
@@ -287,27 +320,34 @@ static PGconn *begin_on(struct call *call, struct handle *handle, struct server 
     return conn;
 }
 
-PGconn *call_begin(struct call *call, struct handle *handle, enum pin_reason pin, const char *query) {
+static PGconn *begin(struct call *call, struct handle *handle, enum pin_reason pin, const char *query,
+                     bool named) {
     struct verdict verdict = {.reason = PIN_NONE};
     start(call, handle);
     call->query = query;
+    call->named = named;
     atomic_store_explicit(&handle->speaks, true, memory_order_relaxed);
     if (__builtin_expect(handle->refused, 0))
         return NULL;
     if (__builtin_expect(atomic_load_explicit(&handle->posted, memory_order_relaxed) != NULL, 0))
         wait_for_delivery(handle);
     const struct identity *known = handle->identity;
-    call->pin = judge(handle, pin, query, &verdict);
+    call->pin = judge(call, handle, pin, query, &verdict);
     struct server *server = lease_take(handle);
     if (!server)
         return NULL;
     if (__builtin_expect(handle->identity != known, 0) && query && call->pin == PIN_NONE) {
         /* A new connection gave another view of the server, which may read the text in another way. */
-        struct reading reading = reading_of(handle, NULL);
-        verdict = statement_judge(query, &reading);
-        call->pin = verdict.reason;
+        call->pin = judge(call, handle, pin, query, &verdict);
     }
     return begin_on(call, handle, server, &verdict);
+}
+
+PGconn *call_begin(struct call *call, struct handle *handle, enum pin_reason pin, const char *query) {
+    return begin(call, handle, pin, query, false);
+}
+PGconn *call_begin_statement(struct call *call, struct handle *handle, const char *text) {
+    return begin(call, handle, PIN_NONE, text, true);
 }
 
 static void note_execute(struct handle *handle, const char *name) {
@@ -347,12 +387,14 @@ PGconn *call_begin_result(struct call *call, struct handle *handle) {
     return call_begin_held(call, handle);
 }
 
-PGconn *call_begin_send(struct call *call, struct handle *handle, enum pin_reason pin, const char *query) {
+static PGconn *begin_send(struct call *call, struct handle *handle, enum pin_reason pin, const char *query,
+                          bool named) {
     struct verdict verdict = {.reason = PIN_NONE};
     if (!handle->set->target || settings()->mode != MODE_SHARE) /* it has its own, or is in trouble */
-        return call_begin(call, handle, pin, query);
+        return begin(call, handle, pin, query, named);
     start(call, handle);
     call->query = query;
+    call->named = named;
     call->handle = handle;
     atomic_store_explicit(&handle->speaks, true, memory_order_relaxed);
     if (__builtin_expect(handle->refused, 0))
@@ -362,13 +404,23 @@ PGconn *call_begin_send(struct call *call, struct handle *handle, enum pin_reaso
         handle_say(handle, "another command is already in progress\n");
         return NULL;
     }
-    call->pin = judge(handle, pin, query, &verdict);
-    struct server *server = handle->posted ? NULL : lease_try(handle);
-    if (!server) {
+    call->pin = judge(call, handle, pin, query, &verdict);
+    /* What it has prepared has to be there first, which takes an answer, once in a session's life. */
+    bool waits = __builtin_expect(handle->statements != NULL, 0) && !handle->pipelined &&
+                 !call->discard_all && (verdict.reparses || verdict.reparses_locally);
+    struct server *server = handle->posted ? NULL : waits ? lease_take(handle) : lease_try(handle);
+    if (!server && !waits) {
+        handle->reparses |= verdict.reparses_locally;
         call->posted = !lease_held(handle); /* else it is another process's, as the message says */
-        return NULL;
     }
-    return begin_on(call, handle, server, &verdict);
+    return server ? begin_on(call, handle, server, &verdict) : NULL;
+}
+
+PGconn *call_begin_send(struct call *call, struct handle *handle, enum pin_reason pin, const char *query) {
+    return begin_send(call, handle, pin, query, false);
+}
+PGconn *call_begin_send_statement(struct call *call, struct handle *handle, const char *text) {
+    return begin_send(call, handle, PIN_NONE, text, true);
 }
 
 PGconn *call_begin_send_named(struct call *call, struct handle *handle, const char **name) {
@@ -445,14 +497,14 @@ int call_post(struct call *call, struct letter *letter) {
 }
 
 /* The program itself made its session new: what pinned it is gone. */
-static void lift_pin(struct handle *handle, struct server *server) {
-    if (handle->taint == TAINT_UNKNOWN)
-        return;
+static void session_is_new(struct handle *handle, struct server *server) {
     uint32_t lifted = 0;
     for (uint32_t reason = 0; reason < PIN_REASONS; reason++)
         if (reason != PIN_MODE && pin_row(reason)->taint == TAINT_RESETTABLE)
             lifted |= UINT32_C(1) << reason;
-    lease_unpin(handle, server, lifted);
+    if (handle->taint != TAINT_UNKNOWN)
+        lease_unpin(handle, server, lifted);
+    carried_discarded(handle, server);
 }
 
 /* The session ended under the handle. It keeps the remains, as without us: its next calls get libpq's own
@@ -533,7 +585,8 @@ void call_end(struct call *call) {
             busy_ends(handle);
         transaction_ends(handle);
         if (call->discard_all && libpq->PQerrorMessage(server->conn)[0] == '\0')
-            lift_pin(handle, server);
+            session_is_new(handle, server);
+        handle->reparses = false;
         if (atomic_load_explicit(&handle->pin, memory_order_relaxed) == PIN_NONE &&
             server->state == SERVER_OPEN) {
             /* From here on somebody else may have it: what the handle is asked next it answers itself. */
@@ -553,6 +606,8 @@ void call_end(struct call *call) {
         if (__builtin_expect(atomic_load_explicit(&results_are_kept, memory_order_relaxed), 0) &&
             status != PQTRANS_UNKNOWN)
             transaction_goes_on(handle, call, status);
+        if (__builtin_expect(call->discard_all, 0))
+            carried_discarded(handle, server); /* sent, with no transaction that it would be refused in */
         if (server->state != SERVER_OPENING)
             stay(handle, server, call, status);
     }

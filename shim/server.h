@@ -43,6 +43,7 @@ struct identity {
 };
 
 struct descriptor;
+struct prepared;
 
 struct server {
     _Atomic uint64_t lease;
@@ -61,14 +62,16 @@ struct server {
     _Atomic unsigned armed; /* what the relay waits for, and which relay (relay.c); 0: nothing */
     _Atomic int64_t
         resting; /* since when the next move is the program's; SERVER_MOVES, or CALL_MOVES inside a call */
-    _Atomic bool unread; /* it rests because an answer is there that nobody reads */
-    uint64_t parsed_by;  /* number of the handle whose unnamed statement the session may hold */
-    uint64_t dressed;    /* number of the handle whose manners it has */
-    enum taint taint;    /* while it is being cleaned */
-    int syncs;           /* answers that cleaning still waits for */
-    unsigned generation; /* the process that may use it (process.h) */
-    _Atomic bool forked; /* it was open at a fork: two processes have its descriptor */
-    int claim;           /* its place in the table of who uses it (fork.c), -1: none */
+    _Atomic bool unread;       /* it rests because an answer is there that nobody reads */
+    uint64_t parsed_by;        /* number of the handle whose unnamed statement the session may hold */
+    uint64_t dressed;          /* number of the handle whose manners it has */
+    struct prepared *prepared; /* what is prepared there, by names of ours (prepared.h) */
+    unsigned names;            /* of ours that were made since it had none */
+    enum taint taint;          /* while it is being cleaned */
+    int syncs;                 /* answers that cleaning still waits for */
+    unsigned generation;       /* the process that may use it (process.h) */
+    _Atomic bool forked;       /* it was open at a fork: two processes have its descriptor */
+    int claim;                 /* its place in the table of who uses it (fork.c), -1: none */
     int64_t opened;
     _Atomic int64_t last_used;
     uint64_t socket_device, socket_inode; /* what the descriptor was, before we close a number */
