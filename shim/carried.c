@@ -106,8 +106,9 @@ static PGresult *prepare_new(struct handle *handle, struct server *server, const
     return result;
 }
 
-/* What the server refuses at once. */
-static const char not_again[] = "prepared statement already exists";
+/* What a duplicate name comes to where there is none to collide with. */
+static const char refusal[] = "DO $$BEGIN RAISE EXCEPTION 'prepared statement already exists' "
+                              "USING ERRCODE = 'duplicate_prepared_statement'; END$$";
 
 /* Its name is taken: the server says so of the name that it has there. */
 static PGresult *prepare_taken(struct handle *handle, struct server *server, const struct prepared *old,
@@ -115,7 +116,7 @@ static PGresult *prepare_taken(struct handle *handle, struct server *server, con
     char ours[PREPARED_NAME];
     PGresult *failure = NULL;
     if (handle->natural && !prepared_on(server, old))
-        return handle->libpq->PQprepare(server->conn, "", not_again, 0, NULL);
+        return handle->libpq->PQexecParams(server->conn, refusal, 0, NULL, NULL, NULL, NULL, 0);
     if (!place(handle, server, old, ours, &failure))
         return failure;
     return handle->libpq->PQprepare(server->conn, ours, text, count, types);
@@ -238,19 +239,18 @@ static void keep_unproven(struct handle *handle, struct server *server, uint64_t
         kept->unproven = handle->unproven = true;
 }
 
-/* The server is to refuse it, by the name of a statement that it has, or, with none there, by its text. */
-static int send_taken(struct handle *handle, struct server *server, const struct prepared *old,
-                      const char *text, int count, const Oid *types) {
+/* Refused for the name that the statement has there; where it has none the error is made. */
+int carried_send_taken(struct server *server, const struct prepared *old, const char *text, int count,
+                       const Oid *types) {
+    const struct libpq *libpq = server->libpq;
+    const struct prepared *there = prepared_on(server, old);
     char ours[PREPARED_NAME];
-    PGresult *failure = NULL;
-    bool may_wait = status_of(server) != PQTRANS_ACTIVE && !in_pipeline(handle, server);
-    if (!prepared_on(server, old) &&
-        (handle->natural || !may_wait || !place(handle, server, old, ours, &failure))) {
-        handle->libpq->PQclear(failure);
-        return handle->libpq->PQsendPrepare(server->conn, "", not_again, 0, NULL);
+    if (there) {
+        prepared_write_name(there->number, ours);
+        return libpq->PQsendPrepare(server->conn, ours, text, count, types);
     }
-    place(handle, server, old, ours, &failure);
-    return handle->libpq->PQsendPrepare(server->conn, ours, text, count, types);
+    server->parsed_by = 0;
+    return libpq->PQsendQueryParams(server->conn, refusal, 0, NULL, NULL, NULL, NULL, 0);
 }
 
 static int send_new(struct call *call, struct handle *handle, const char *name, const char *text, int count,
@@ -261,13 +261,13 @@ static int send_new(struct call *call, struct handle *handle, const char *name, 
     struct server *server = call->posted ? NULL : call->server;
     int sent;
     if (old && server)
-        return send_taken(handle, server, old, text, count, types);
+        return carried_send_taken(server, old, text, count, types);
     prepared_write_name(unknown.number, ours);
     if (server) {
         sent = handle->libpq->PQsendPrepare(server->conn, ours, text, count, types);
     } else {
         call->statement = old ? old : &unknown;
-        call->taken = old;
+        call->taken = old != NULL;
         sent = post_PQsendPrepare(call, ours, text, count, types);
     }
     /* Posting may have come too late: then it was sent. */

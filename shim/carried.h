@@ -36,6 +36,10 @@ int carried_PQsendClosePrepared(struct call *call, struct handle *handle, const 
 int carried_send(struct server *server, const struct prepared *one, int count, const char *const *values,
                  const int *lengths, const int *formats, int result_format);
 
+/* PQsendPrepare with a name that the handle has in use for `old`: it will be refused. */
+int carried_send_taken(struct server *server, const struct prepared *old, const char *text, int count,
+                       const Oid *types);
+
 /* What is sent between the program's calls says nothing to the program, until server_dress(). */
 void carried_be_quiet(struct server *server);
 

@@ -195,6 +195,8 @@ void carried_answered(struct handle *handle, struct server *server, const PGresu
     const struct libpq *libpq = handle->libpq;
     ExecStatusType status = libpq->PQresultStatus(result);
     bool failed = status == PGRES_FATAL_ERROR || status == PGRES_PIPELINE_ABORTED;
+    if (!result)
+        return;
     if (libpq->PQpipelineStatus(server->conn) != PQ_PIPELINE_OFF) {
         if (failed)
             server->parsed_by = 0; /* what was sent behind it was not parsed */

@@ -237,19 +237,13 @@ static const char *name_of(const struct letter *letter, struct server *server, u
 }
 
 static bool prepare(const struct letter *letter, struct server *server, const char *name) {
-    char ours[PREPARED_NAME];
-    if (letter->taken && !server->prepared) /* refused for its text, since it cannot be for its name */
-        return server->libpq->PQsendPrepare(server->conn, "", "prepared statement already exists", 0, NULL);
-    if (letter->taken) {
-        prepared_write_name(server->prepared->number, ours);
-        name = ours;
-    }
+    if (letter->taken)
+        return carried_send_taken(server, &letter->statement, letter->text, letter->count, letter->types);
     if (!server->libpq->PQsendPrepare(server->conn, name, letter->text, letter->count, letter->types))
         return false;
     struct prepared *there =
-        letter->number && !letter->taken
-            ? prepared_put_on(server, letter->number, letter->text, letter->count, letter->types)
-            : NULL;
+        letter->number ? prepared_put_on(server, letter->number, letter->text, letter->count, letter->types)
+                       : NULL;
     if (there)
         there->unproven = true;
     return true;
