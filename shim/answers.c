@@ -142,7 +142,7 @@ const char *answer_PQparameterStatus(struct handle *handle, const char *name) {
         return handle_keep_parameter(handle, name, libpq->PQparameterStatus(held(handle), name));
     if (!name || !handle->identity)
         return NULL;
-    struct server *server = lease_try(handle);
+    struct server *server = handle->posted ? NULL : lease_try(handle);
     if (!server)
         return identity_value(handle->identity->parameters, name);
     const char *value = handle_keep_parameter(handle, name, libpq->PQparameterStatus(server->conn, name));
@@ -182,7 +182,9 @@ int answer_PQsocket(struct handle *handle) {
         return call_socket(handle);
     atomic_store(&handle->descriptor, descriptor);
     if (__builtin_expect(handle->posted != NULL, 0))
-        call_look_for_delivery(handle); /* what was delivered before had no number to show it */
+        call_look_for_delivery(handle);              /* what was delivered before had no number to show it */
+    if (handle->posted && !delivery_is_busy(handle)) /* nor had what failed before */
+        descriptor_signal(descriptor);
     if ((server = lease_held(handle)))
         descriptor_follow(descriptor, server,
                           server->state == SERVER_OPENING ? AWAIT_ROOM

@@ -3,15 +3,8 @@
 #include "call.h"
 
 #include <errno.h>
-#include <execinfo.h>
-#include <fcntl.h>
-#include <poll.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/syscall.h>
-#include <sys/uio.h>
-#include <unistd.h>
 
 #include "carried.h"
 #include "closing.h"
@@ -27,58 +20,7 @@
 #include "watch/log.h"
 #include "watch/misuse.h"
 
-enum { OUTLINE = 120, CALLBACK_DEPTH = 256 };
-
-/* Whoever is inside a call got here from a callback, so libpq has frames above ours. */
-static bool is_inside(const struct libpq *libpq) {
-    void *frames[CALLBACK_DEPTH];
-    for (int i = 0, count = backtrace(frames, CALLBACK_DEPTH); i < count; i++)
-        if ((uintptr_t)frames[i] - libpq->begin < libpq->end - libpq->begin)
-            return true;
-    return false;
-}
-
-/* A call that was left by longjmp has been popped: its frame lies below ours, or something else stands
- * there by now, or a deeper call has left it intact by chance. So this may look into anybody's frame. */
-__attribute__((no_sanitize_address)) bool call_is_on_stack(uint64_t inside, const struct handle *handle) {
-    const struct call *call = call_of_word(inside);
-    return inside == call_word(call) && (uintptr_t)call > (uintptr_t)__builtin_frame_address(0) &&
-           call->here == CALL_HERE && is_inside(handle->libpq);
-}
-
-static bool is_poll(long number) {
-#ifdef SYS_poll
-    if (number == SYS_poll)
-        return true;
-#endif
-    return number == SYS_ppoll;
-}
-
-bool call_waits_elsewhere(const struct handle *handle, const PGconn *conn) {
-    uint64_t inside = atomic_load_explicit(&handle->inside, memory_order_relaxed);
-    int thread = call_thread(inside), error = errno;
-    char path[64], text[256];
-    long number = -1;
-    unsigned long long first = 0;
-    struct pollfd polled = {.fd = -1};
-    if (!inside || thread == process_thread())
-        return false;
-    snprintf(path, sizeof path, "/proc/self/task/%d/syscall", thread);
-    int file = open(path, O_RDONLY | O_CLOEXEC);
-    ssize_t length = file < 0 ? 0 : read(file, text, sizeof text - 1);
-    if (file >= 0)
-        close(file);
-    text[length > 0 ? length : 0] = '\0';
-    /* libpq waits in poll, for one descriptor; what it polls lies on the other's stack, so the kernel reads
-     * it. */
-    if (sscanf(text, "%ld 0x%llx", &number, &first) == 2 && is_poll(number)) {
-        struct iovec into = {&polled, sizeof polled}, from = {(void *)(uintptr_t)first, sizeof polled};
-        if (process_vm_readv(getpid(), &into, 1, &from, 1, 0) != (ssize_t)sizeof polled)
-            polled.fd = -1;
-    }
-    errno = error;
-    return polled.fd >= 0 && polled.fd == handle->libpq->PQsocket(conn);
-}
+enum { OUTLINE = 120 };
 
 /* Of the functions that need the handle's own PGconn, those that only look at it. */
 static bool only_looks(const char *function) {
@@ -211,30 +153,35 @@ static void drop_unnamed(const struct handle *handle, struct server *server) {
     server->parsed_by = number;
 }
 
-/* A connection that was delivered is the handle's now: what its letters pin for, they pin from here on. */
-static void collected(struct handle *handle, struct outbox *sent) {
-    struct server *server = lease_held(handle);
-    for (const struct letter *letter = sent->first; letter; letter = letter->next) {
-        if (letter->pin == PIN_NONE || server->state == SERVER_OWN)
-            continue;
-        struct verdict verdict = {.reason = PIN_NONE};
-        struct reading reading = reading_of(handle, NULL);
-        const char *text = letter->text ? letter->text : letter->statement.text;
-        if (text)
-            verdict = statement_judge(text, &reading);
-        pin_for(handle, server, letter->pin, text, &verdict);
-        if (verdict.reparses || letter->pin == PIN_PREPARED)
-            carried_surrender(handle, server);
-    }
-    outbox_clear(sent);
+/* What a letter pins for, it pins from the moment that its connection is the handle's. `read_so`: as its
+ * statement was read when it was written; another view of the server may read it in another way. */
+static void pin_for_letter(struct handle *handle, struct server *server, const struct letter *letter,
+                           const struct identity *read_so) {
+    if (server->state == SERVER_OWN || (letter->pin == PIN_NONE && handle->identity == read_so))
+        return;
+    struct verdict verdict = {.reason = PIN_NONE};
+    struct reading reading = reading_of(handle, NULL);
+    const char *text = letter->text ? letter->text : letter->statement.text;
+    if (text && !letter->drops && !letter->empties)
+        verdict = statement_judge(text, &reading);
+    enum pin_reason reason =
+        letter->pin != PIN_NONE || (letter->number && !letter->taken) ? letter->pin : verdict.reason;
+    if (reason != PIN_NONE)
+        pin_for(handle, server, reason, text, &verdict);
+    if (reason != PIN_NONE && (verdict.reparses || reason == PIN_PREPARED))
+        carried_surrender(handle, server);
 }
 
 static enum turn look_for_delivery(struct handle *handle,
                                    enum turn (*how)(struct handle *, struct outbox *)) {
     struct outbox sent;
+    const struct identity *known = handle->identity;
     enum turn turn = how(handle, &sent);
-    if (turn == TURN_SENT)
-        collected(handle, &sent);
+    if (turn == TURN_SENT) {
+        for (const struct letter *letter = sent.first; letter; letter = letter->next)
+            pin_for_letter(handle, lease_held(handle), letter, known);
+        outbox_clear(&sent);
+    }
     return turn;
 }
 
@@ -249,9 +196,11 @@ static PGresult *failed_result(struct handle *handle) {
 
 /* As libpq before a new command: what was sent and never fetched is waited for, and thrown away. */
 static void wait_for_delivery(struct handle *handle) {
-    if (look_for_delivery(handle, delivery_wait) == TURN_FAILED)
-        while (handle->posted)
-            handle->libpq->PQclear(failed_result(handle));
+    if (look_for_delivery(handle, delivery_wait) == TURN_FAILED) {
+        delivery_withdraw(handle);
+        if (handle->busy)
+            busy_ends(handle);
+    }
 }
 
 static inline void start(struct call *call, struct handle *handle) {
@@ -282,23 +231,10 @@ static enum pin_reason judge(struct call *call, struct handle *handle, enum pin_
     return pin == PIN_NONE ? verdict->reason : pin;
 }
 
-/* What the handle has prepared so far, and what the query means for it. */
-static void mind_prepared(struct call *call, struct handle *handle, struct server *server,
-                          const struct verdict *verdict) {
-    bool reparses =
-        verdict->reparses || call->pin == PIN_PREPARED || (verdict->reparses_locally && handle->statements);
-    if (call->discard_all)
-        call->discard_all = handle->libpq->PQtransactionStatus(server->conn) == PQTRANS_IDLE;
-    else if (__builtin_expect(reparses, 0) && !handle->natural)
-        carried_surrender(handle, server);
-    if (__builtin_expect(handle->unproven, 0) &&
-        handle->libpq->PQpipelineStatus(server->conn) == PQ_PIPELINE_OFF)
-        carried_doubt(handle, server);
-    handle->reparses |= verdict->reparses_locally;
-    if (call->drops != DROPS_NONE)
-        carried_drop(call, handle, server);
-    if (call->query && !call->named && handle->statements)
-        carried_forget_unnamed(handle);
+/* A new connection gave another view of the server, which may read the text in another way. */
+static void judge_again(struct call *call, struct handle *handle, struct verdict *verdict) {
+    if (call->query && call->pin == PIN_NONE)
+        call->pin = judge(call, handle, PIN_NONE, call->query, verdict);
 }
 
 /* With a lease that was had just now. */
@@ -310,7 +246,7 @@ static PGconn *begin_on(struct call *call, struct handle *handle, struct server 
     if (call->pin != PIN_NONE && server->state != SERVER_OWN && settings()->mode != MODE_OBSERVE)
         pin_for(handle, server, call->pin, query, verdict);
     if (server->state == SERVER_OPEN && settings()->mode == MODE_SHARE)
-        mind_prepared(call, handle, server, verdict);
+        carried_mind(call, handle, server, verdict);
     if (query && !call->named)
         server->parsed_by = atomic_load_explicit(&handle->number, memory_order_relaxed);
     if (__builtin_expect(atomic_load_explicit(&unused_is_watched, memory_order_relaxed), 0) && query)
@@ -336,10 +272,8 @@ static PGconn *begin(struct call *call, struct handle *handle, enum pin_reason p
     struct server *server = lease_take(handle);
     if (!server)
         return NULL;
-    if (__builtin_expect(handle->identity != known, 0) && query && call->pin == PIN_NONE) {
-        /* A new connection gave another view of the server, which may read the text in another way. */
-        call->pin = judge(call, handle, pin, query, &verdict);
-    }
+    if (__builtin_expect(handle->identity != known, 0))
+        judge_again(call, handle, &verdict);
     return begin_on(call, handle, server, &verdict);
 }
 
@@ -404,6 +338,7 @@ static PGconn *begin_send(struct call *call, struct handle *handle, enum pin_rea
         handle_say(handle, "another command is already in progress\n");
         return NULL;
     }
+    const struct identity *known = handle->identity;
     call->pin = judge(call, handle, pin, query, &verdict);
     /* What it has prepared has to be there first, which takes an answer, once in a session's life. */
     bool waits = __builtin_expect(handle->statements != NULL, 0) && !handle->pipelined &&
@@ -413,7 +348,11 @@ static PGconn *begin_send(struct call *call, struct handle *handle, enum pin_rea
         handle->reparses |= verdict.reparses_locally;
         call->posted = !lease_held(handle); /* else it is another process's, as the message says */
     }
-    return server ? begin_on(call, handle, server, &verdict) : NULL;
+    if (!server)
+        return NULL;
+    if (__builtin_expect(handle->identity != known, 0))
+        judge_again(call, handle, &verdict);
+    return begin_on(call, handle, server, &verdict);
 }
 
 PGconn *call_begin_send(struct call *call, struct handle *handle, enum pin_reason pin, const char *query) {
@@ -470,6 +409,7 @@ PGconn *call_begin_sync(struct call *call, struct handle *handle) {
 
 int call_post(struct call *call, struct letter *letter) {
     struct handle *handle = call->handle;
+    const struct identity *read_so = handle->identity;
     int error = errno, result = 1;
     bool text = letter->text;
     while (!delivery_post(handle, letter, handle->pipelined)) {
@@ -477,6 +417,7 @@ int call_post(struct call *call, struct letter *letter) {
         if (turn == TURN_WAITING)
             continue;
         if (turn == TURN_SENT && call_begin_held(call, handle)) {
+            pin_for_letter(handle, call->server, letter, read_so);
             result = letter_send(letter, call->server, call->number);
             call_end(call);
         } else if (!handle->posted) {
@@ -488,6 +429,9 @@ int call_post(struct call *call, struct letter *letter) {
         return result;
     }
     handle_say(handle, "");
+    unused_no_more(handle, "used");
+    if (call->query && atomic_load_explicit(&unused_is_watched, memory_order_relaxed))
+        unused_note(handle, call->query);
     if (!handle->busy)
         busy_begins(handle);
     if (text)
@@ -552,9 +496,13 @@ static void stay(struct handle *handle, struct server *server, const struct call
     bool rests = status != PQTRANS_ACTIVE || call->fetched || call->result;
     atomic_store_explicit(&server->unread, status == PQTRANS_ACTIVE, memory_order_relaxed);
     atomic_store_explicit(&server->resting, rests ? recorder_now() : SERVER_MOVES, memory_order_relaxed);
-    enum await await = __builtin_expect(handle->pushes, 0) ? push(handle, server)
-                       : call->unsent                      ? AWAIT_ROOM
-                                                           : AWAIT_INPUT;
+    enum await await = AWAIT_INPUT;
+    if (call->unsent && handle->manners.nonblocking) {
+        handle->pushes = false; /* the program knows now, and sees to it */
+        await = AWAIT_ROOM;
+    } else if (__builtin_expect(handle->pushes, 0)) {
+        await = push(handle, server);
+    }
     struct descriptor *descriptor = atomic_load_explicit(&handle->descriptor, memory_order_relaxed);
     if (__builtin_expect(descriptor != NULL, 0))
         descriptor_follow(descriptor, server, await);

@@ -138,17 +138,27 @@ static struct server *aim_at(struct server *server, uint64_t number) {
     return NULL;
 }
 
+/* The same for a handle that waited, with a connection that may be its own already, and its query not sent
+ * on it yet. A query that waits on fails. */
+static struct server *aim_at_posted(struct handle *handle, uint64_t number) {
+    struct server *server = aim_at(atomic_load(&handle->sent_on), number);
+    if (server)
+        return server;
+    delivery_cancel(handle);
+    /* Sent after all; its owner may have collected it between two looks. */
+    server = aim_at(atomic_load(&handle->sent_on), number);
+    return server || atomic_load(&handle->posted) ? server : aim_at(atomic_load(&handle->server), number);
+}
+
 /* The connection on which the handle's query is, or NULL: it has none, waits for one still, or what it holds
- * is another process's. A query that waits fails. */
+ * is another process's. */
 static struct server *aim(const struct canceller *canceller) {
     struct handle *handle = canceller->handle;
-    struct server *server = aim_at(atomic_load(&handle->server), canceller->number);
-    if (!server && atomic_load(&handle->number) == canceller->number && atomic_load(&handle->posted)) {
-        server = aim_at(atomic_load(&handle->sent_on), canceller->number);
-        if (!server)
-            delivery_cancel(handle);
-    }
-    return server;
+    uint64_t number = canceller->number;
+    /* What waits in a forked child before its first call is the parent's. */
+    if (atomic_load(&handle->number) == number && atomic_load(&handle->posted) && process_is_set_up())
+        return aim_at_posted(handle, number);
+    return aim_at(atomic_load(&handle->server), number);
 }
 
 static void done_aiming(struct server *server) {

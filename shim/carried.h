@@ -14,6 +14,7 @@
 
 #include "call.h"
 #include "prepared.h"
+#include "statement.h"
 
 /* What the exported functions of these names do with a handle. */
 PGresult *carried_PQprepare(struct call *call, struct handle *handle, const char *name, const char *text,
@@ -52,6 +53,10 @@ void carried_drop(struct call *call, struct handle *handle, struct server *serve
 
 /* Writes what drops a statement there: by our name, or, with none there to drop, all of the none. */
 void carried_write_drop(struct server *server, const struct prepared *one, char *text, size_t size);
+
+/* With the lease, before anything is sent: what the query means for all that the handle has prepared. */
+void carried_mind(struct call *call, struct handle *handle, struct server *server,
+                  const struct verdict *verdict);
 
 /* The handle becomes natural. In a pipeline or an aborted transaction nothing can be prepared: then what the
  * connection lacks is not to be had any more. */

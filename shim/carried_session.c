@@ -215,6 +215,24 @@ void carried_pipeline_over(struct handle *handle, struct server *server) {
         prove(handle, server);
 }
 
+void carried_mind(struct call *call, struct handle *handle, struct server *server,
+                  const struct verdict *verdict) {
+    bool reparses =
+        verdict->reparses || call->pin == PIN_PREPARED || (verdict->reparses_locally && handle->statements);
+    if (call->discard_all)
+        call->discard_all = handle->libpq->PQtransactionStatus(server->conn) == PQTRANS_IDLE;
+    else if (__builtin_expect(reparses, 0) && !handle->natural)
+        carried_surrender(handle, server);
+    if (__builtin_expect(handle->unproven, 0) &&
+        handle->libpq->PQpipelineStatus(server->conn) == PQ_PIPELINE_OFF)
+        carried_doubt(handle, server);
+    handle->reparses |= verdict->reparses_locally;
+    if (call->drops != DROPS_NONE)
+        carried_drop(call, handle, server);
+    if (call->query && !call->named && handle->statements)
+        carried_forget_unnamed(handle);
+}
+
 void carried_discarded(struct handle *handle, struct server *server) {
     prepared_clear(&handle->statements);
     handle->unproven = handle->reparses = false;

@@ -44,11 +44,15 @@ static void conclude(struct set *set, struct waiter *waiter, enum turn turn) {
     sem_post(&waiter->woken);
 }
 
-static void fail(struct set *set, struct waiter *waiter, enum failure failure) {
-    waiter->failure = failure;
-    struct descriptor *descriptor = atomic_load(&waiter->handle->descriptor);
+static void show_failure(const struct handle *handle) {
+    struct descriptor *descriptor = atomic_load(&handle->descriptor);
     if (descriptor)
         descriptor_signal(descriptor);
+}
+
+static void fail(struct set *set, struct waiter *waiter, enum failure failure) {
+    waiter->failure = failure;
+    show_failure(waiter->handle);
     conclude(set, waiter, TURN_FAILED);
 }
 
@@ -64,18 +68,26 @@ bool delivery_post(struct handle *handle, struct letter *letter, bool pipeline) 
     if (fresh && !(waiter = wait_new(handle, true)))
         return false;
     pthread_mutex_lock(&set->lock);
-    bool accepted = waiter->turn == TURN_WAITING;
+    bool aborted = waiter->turn == TURN_FAILED && waiter->outbox.pipeline;
+    bool accepted = waiter->turn == TURN_WAITING || aborted;
     if (accepted)
         append(&waiter->outbox, letter);
     if (fresh) {
+        /* What it used last may be handed to it in another thread: it is not held before it is collected. */
+        atomic_store(&handle->server, NULL);
         waiter->outbox.pipeline = pipeline;
         waiter->deadline = waiter->seen + settings()->wait_timeout;
+        /* Its last connection may be the one that it will get: the lease is not its own before it collects.
+         */
+        atomic_store(&handle->server, NULL);
         atomic_store(&handle->withdrawn, false);
         atomic_store(&handle->posted, waiter);
         wait_add(set, waiter);
         wait_hand_over(set); /* who released just before saw nobody waiting */
     }
     pthread_mutex_unlock(&set->lock);
+    if (aborted)
+        show_failure(handle);
     if (fresh) {
         atomic_fetch_add(&recorder()->counters.waits, 1);
         deliver(set);
@@ -90,6 +102,8 @@ enum delivered { DELIVERED, UNUSABLE, WITHDRAWN, REFUSED };
 static enum delivered send_for(struct waiter *waiter, struct server *server) {
     struct handle *handle = waiter->handle;
     uint64_t number = atomic_load(&handle->number);
+    /* A cancel says `withdrawn` and then waits for this to be over: one of the two sees the other. */
+    atomic_store(&handle->sending, true);
     if (atomic_load(&handle->withdrawn))
         return WITHDRAWN;
     if (!lease_is_usable(handle, server))
@@ -110,9 +124,12 @@ static enum delivered send_for(struct waiter *waiter, struct server *server) {
 
 /* Under the set lock. */
 static void settle(struct set *set, struct waiter *waiter, struct server *server, enum delivered outcome) {
+    struct handle *handle = waiter->handle;
+    if (outcome == DELIVERED)
+        atomic_store(&handle->sent_on, server);
+    atomic_store(&handle->sending, false);
     switch (outcome) {
     case DELIVERED:
-        atomic_store(&waiter->handle->sent_on, server);
         conclude(set, waiter, TURN_SENT);
         break;
     case UNUSABLE: /* it is gone; its place in the queue is as it was */
@@ -347,14 +364,28 @@ static void end_failure(struct handle *handle, struct waiter *waiter) {
     wait_free(waiter);
 }
 
+static void drop_first(struct outbox *outbox) {
+    struct letter *letter = outbox->first;
+    outbox->first = letter->next;
+    if (!outbox->first)
+        outbox->last = NULL;
+    free(letter);
+}
+
 /* The letter whose result is next; what has none is skipped. */
 static struct letter *next_letter(struct outbox *outbox) {
-    struct letter *letter;
-    while ((letter = outbox->first) && letter->kind > LETTER_SYNC_UNFLUSHED) {
-        outbox->first = letter->next;
-        free(letter);
-    }
-    return letter;
+    while (outbox->first && outbox->first->kind > LETTER_SYNC_UNFLUSHED)
+        drop_first(outbox);
+    return outbox->first;
+}
+
+/* Nothing is left to fetch. A pipeline stays aborted up to its next sync, whatever is still sent into it. */
+static void rest_failed(struct handle *handle, struct waiter *waiter) {
+    struct descriptor *descriptor = atomic_load(&handle->descriptor);
+    if (!waiter->aborted)
+        end_failure(handle, waiter);
+    else if (descriptor)
+        descriptor_leave(descriptor);
 }
 
 PGresult *delivery_failure(struct handle *handle) {
@@ -373,14 +404,22 @@ PGresult *delivery_failure(struct handle *handle) {
         waiter->aborted = outbox->pipeline;
     }
     waiter->answered = letter && !is_sync && !waiter->answered;
-    if (letter && !waiter->answered) {
-        outbox->first = letter->next;
-        free(letter);
-    }
+    if (letter && !waiter->answered)
+        drop_first(outbox);
     /* As in libpq, a pipeline is over with its last sync: the program may leave it without another look. */
     if ((!result || is_sync) && !next_letter(outbox))
-        end_failure(handle, waiter);
+        rest_failed(handle, waiter);
     return result;
+}
+
+bool delivery_exit_pipeline(struct handle *handle) {
+    struct waiter *waiter = posted(handle);
+    pthread_mutex_lock(&handle->set->lock);
+    bool over = waiter->turn == TURN_FAILED && !next_letter(&waiter->outbox);
+    pthread_mutex_unlock(&handle->set->lock);
+    if (over)
+        end_failure(handle, waiter);
+    return over;
 }
 
 void delivery_withdraw(struct handle *handle) {
@@ -403,4 +442,7 @@ void delivery_cancel(struct handle *handle) {
     atomic_store(&handle->withdrawn, true);
     if (descriptor)
         descriptor_ring(descriptor);
+    /* Whoever sends takes no signals meanwhile, so it is another thread than this. */
+    while (atomic_load(&handle->sending))
+        sched_yield();
 }

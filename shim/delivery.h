@@ -13,8 +13,9 @@
 #include "wait.h"
 
 /* Writes a letter down for a handle that holds no connection, which gets a place in the queue with its first
- * one. `pipeline`: the program is in pipeline mode. False: it is not waiting any more (collect, and send it),
- * or, with handle->posted still NULL, memory is short. */
+ * one. `pipeline`: the program is in pipeline mode; if that one's wait failed, the letter is aborted with it.
+ * False: it is not waiting any more (collect, and send it), or, with handle->posted still NULL, memory is
+ * short. */
 bool delivery_post(struct handle *handle, struct letter *letter, bool pipeline);
 
 /* What has become of a posted handle. SENT: the connection is the handle's lease now, handle->posted is NULL,
@@ -25,8 +26,12 @@ enum turn delivery_collect(struct handle *handle, struct outbox *sent);
 enum turn delivery_wait(struct handle *handle, struct outbox *sent);
 
 /* The next result of a wait that FAILED: the error, or what libpq gives for what was queued behind it in a
- * pipeline. NULL between and at the end. With it, or a last sync, handle->posted becomes NULL. */
+ * pipeline. NULL between and at the end. With it, in a pipeline with a last sync, handle->posted becomes
+ * NULL. */
 PGresult *delivery_failure(struct handle *handle);
+
+/* PQexitPipelineMode of a handle that waits: false, and nothing is done, while there is something to come. */
+bool delivery_exit_pipeline(struct handle *handle);
 
 /* PQisBusy of a handle that holds no connection: would PQgetResult wait? */
 bool delivery_is_busy(const struct handle *handle);
@@ -38,7 +43,8 @@ bool delivery_in_pipeline(const struct handle *handle);
  * handle's lease, as it is in the middle of an exchange. */
 void delivery_withdraw(struct handle *handle);
 
-/* PQcancel while it waits: the query will fail with 57014. Async-signal-safe. */
+/* PQcancel while it waits: the query will fail with 57014, unless it is sent in that very moment: then it has
+ * been when this returns. Async-signal-safe. */
 void delivery_cancel(struct handle *handle);
 
 /* After wait_hand_over(), without any lock: sends for those whose turn has come, and sees that there will be

@@ -14,6 +14,8 @@
 #include "thread.h"
 #include "wait.h"
 
+static _Atomic unsigned growers; /* threads */
+
 bool grower_is_wanted(struct set *set) {
     const struct waiter *waiter = delivery_first_unserved(set);
     return waiter && set->target &&
@@ -30,16 +32,34 @@ static void say_no(struct set *set, char *problem) {
     free(problem);
 }
 
+/* One that is being cleaned is there sooner than a new one. Under the set lock, given up meanwhile. */
+static bool settle_one(struct set *set) {
+    struct server *server = lease_take_cleaning(set);
+    if (!server)
+        return false;
+    pthread_mutex_unlock(&set->lock);
+    enum settle settled = server_settle(server, LEASE_SETTLES);
+    lease_settled(server, settled);
+    pthread_mutex_lock(&set->lock);
+    return settled != SETTLE_LATER;
+}
+
 static void grow(struct set *set) {
     struct quiet quiet;
     quiet_begin(&quiet);
     pthread_mutex_lock(&set->lock);
-    while (grower_is_wanted(set)) {
+    while (!growth_is_given_up() && grower_is_wanted(set)) {
+        if (settle_one(set))
+            continue;
         enum growth outcome;
         char *problem;
         const struct handle *handle = delivery_first_unserved(set)->handle;
         uint32_t site = handle->site;
         struct server *server = growth_add(set, handle->identity, &quiet, &outcome, &problem);
+        if (!server && growth_is_given_up()) {
+            free(problem);
+            break;
+        }
         if (!server) {
             if (outcome != GROWTH_REFUSED)
                 set->refused_until = recorder_now() + GROWTH_PAUSE;
@@ -50,6 +70,7 @@ static void grow(struct set *set) {
         server_used_now(server);
         atomic_store(&server->lease, LEASE_FREE(0));
         wait_hand_over(set);
+        wait_hand_to_first(set, server);
         pthread_mutex_unlock(&set->lock);
         deliver_if_due(set);
         lease_say_over_cap(set, site,
@@ -66,20 +87,41 @@ static void grow(struct set *set) {
 static void *grower(void *argument) {
     struct set *set = argument;
     pthread_setname_np(pthread_self(), "pqone-grower");
+    growth_is_ours = true;
     grow(set);
     set_put(set);
+    atomic_fetch_sub(&growers, 1);
     return NULL;
+}
+
+static bool start_thread(struct set *set) {
+    atomic_fetch_add(&growers, 1);
+    if (!atomic_load(&growth_ends) && thread_start(grower, set))
+        return true;
+    atomic_fetch_sub(&growers, 1);
+    return false;
+}
+
+void growers_end(void) {
+    atomic_store(&growth_ends, true);
+    for (int i = 0; atomic_load(&growers) > 0 && i < 1000; i++)
+        quiet_nap();
+}
+
+void growers_fork(enum fork_side side) {
+    if (side == FORK_CHILD || side == FORK_UNPREPARED)
+        atomic_store(&growers, 0);
 }
 
 void grower_start(struct set *set) {
     int saved_errno = errno;
     pthread_mutex_lock(&set->lock);
-    bool wanted = !set->growing && grower_is_wanted(set);
+    bool wanted = !set->growing && !growth_is_given_up() && grower_is_wanted(set);
     set->growing |= wanted;
     pthread_mutex_unlock(&set->lock);
     if (wanted) {
         set_hold(set);
-        if (!thread_start(grower, set)) {
+        if (!start_thread(set)) {
             grow(set); /* no thread can be had: rather a call that blocks than a query that nobody serves */
             set_put(set);
         }

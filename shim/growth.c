@@ -11,6 +11,10 @@
 #include "settings.h"
 
 enum { WORDS = 128 };
+enum { GLANCE = 20 }; /* milliseconds after which a thread of ours looks whether the process ends */
+
+_Atomic bool growth_ends;
+_Thread_local bool growth_is_ours __attribute__((tls_model("initial-exec")));
 
 /* libpq gives no SQLSTATE for a failed connect, but in verbose messages it stands behind the severity. */
 #define REFUSAL_CODE " 53300: "
@@ -86,8 +90,10 @@ static bool drive(struct libpq *libpq, PGconn *conn, int seconds, bool *timed_ou
             *timed_out = true;
             return false;
         }
+        if (growth_is_ours && (left < 0 || left > GLANCE))
+            left = GLANCE;
         int ready = poll(&wait, 1, (int)left);
-        if (ready < 0 && errno != EINTR)
+        if ((ready < 0 && errno != EINTR) || growth_is_given_up())
             return false;
         if (ready > 0)
             wants = libpq->PQconnectPoll(conn);
@@ -102,7 +108,7 @@ static enum growth connect_to(struct set *set, const struct identity *home, stru
     const char *keywords[WORDS], *values[WORDS];
     const struct identity *homes[2] = {home, NULL};
     enum growth outcome = GROWTH_FAILED;
-    for (int i = homes[0] ? 0 : 1; i < 2; i++) {
+    for (int i = homes[0] ? 0 : 1; i < 2 && !growth_is_given_up(); i++) {
         bool timed_out;
         free(*problem);
         *problem = NULL;
@@ -180,7 +186,8 @@ struct server *growth_add(struct set *set, const struct identity *home, struct q
     quiet_end(quiet);
     *outcome = connect_to(set, home, &server, problem);
     if (*outcome == GROWTH_REFUSED && sets_close_idle(set) > 0)
-        for (int tries = 0; *outcome == GROWTH_REFUSED && growth_wait_for_room(tries); tries++)
+        for (int tries = 0;
+             *outcome == GROWTH_REFUSED && !growth_is_given_up() && growth_wait_for_room(tries); tries++)
             *outcome = connect_to(set, home, &server, problem);
     quiet_begin(quiet);
     pthread_mutex_lock(&set->lock);

@@ -4,6 +4,8 @@
 #ifndef PQONE_GROWTH_H
 #define PQONE_GROWTH_H
 
+#include <stdatomic.h>
+
 #include "quiet.h"
 #include "set.h"
 
@@ -11,6 +13,15 @@ enum growth { GROWTH_DONE, GROWTH_REFUSED, GROWTH_FAILED };
 
 /* Nanoseconds for which a server that said no is not asked again. */
 enum { GROWTH_PAUSE = 500000000 };
+
+/* At the process's end connects that no thread of the program waits for are given up: what libpq is built on
+ * (TLS, Kerberos) cleans up after itself, and a thread inside it would crash. `growth_is_ours`: this thread
+ * is the shim's own. */
+extern _Atomic bool growth_ends;
+extern _Thread_local bool growth_is_ours __attribute__((tls_model("initial-exec")));
+static inline bool growth_is_given_up(void) {
+    return growth_is_ours && atomic_load(&growth_ends);
+}
 
 /* May the set have another connection: by PQONE_MAX_CONNECTIONS, and by what the server said last? Under the
  * set lock. */

@@ -76,6 +76,7 @@ struct handle {
     struct waiter *waiter;            /* its place in the set's queue, while it has one */
     _Atomic(struct waiter *) posted;  /* what it sent waits for a connection (delivery.h) */
     _Atomic(struct server *) sent_on; /* it was delivered there, and not collected yet */
+    _Atomic bool sending;             /* somebody is about to deliver it */
     _Atomic bool withdrawn;           /* a cancel came while it waited */
     bool pushes;                      /* its letters are not all out yet, which the program does not know */
     bool pipelined;                   /* in pipeline mode while it holds no connection */

@@ -8,6 +8,7 @@
 #include <time.h>
 
 #include "delivery.h"
+#include "growth.h"
 #include "lease.h"
 #include "set.h"
 #include "settings.h"
@@ -129,6 +130,7 @@ static void sleep_until(int64_t when) {
 static void *housekeeper(void *argument) {
     (void)argument;
     pthread_setname_np(pthread_self(), "pqone");
+    growth_is_ours = true;
     int64_t idle_since = INT64_MAX;
     pthread_mutex_lock(&lock);
     while (!stopping) {

@@ -179,7 +179,7 @@ static struct server *take_free(struct set *set, struct handle *handle) {
 }
 
 /* One that was given back and is being made new. Under the set lock; the lease stays LEASE_ENGINE. */
-static struct server *take_cleaning(struct set *set) {
+struct server *lease_take_cleaning(struct set *set) {
     for (unsigned i = 0; i < set->open; i++)
         if (set->servers[i]->state == SERVER_CLEANING) {
             set->servers[i]->state = SERVER_OPEN;
@@ -282,12 +282,14 @@ static struct server *find(struct set *set, struct handle *handle, struct quiet 
         wait_was_left(set);
     int64_t deadline = recorder_now() + settings()->wait_timeout;
     for (;;) {
+        if (handle->waiter && handle->waiter->granted)
+            break; /* what was cleaned below has been handed to whoever is first, which is this one */
         if (wait_is_first(set, handle->waiter) && (server = take_free(set, handle)))
             break;
-        struct server *cleaning = take_cleaning(set);
+        struct server *cleaning = lease_take_cleaning(set);
         if (cleaning) {
             pthread_mutex_unlock(&set->lock);
-            enum settle settled = server_settle(cleaning, patience == NONE ? 0 : INT64_C(200000000));
+            enum settle settled = server_settle(cleaning, patience == NONE ? 0 : LEASE_SETTLES);
             lease_settled(cleaning, settled);
             pthread_mutex_lock(&set->lock);
             if (settled != SETTLE_LATER)

@@ -49,6 +49,11 @@ bool lease_is_usable(const struct handle *handle, struct server *server);
 /* The other half: a connection that was taken for the handle, by whomever, is its lease from here on. */
 void lease_collect(struct handle *handle, struct server *server);
 
+/* Under the set lock: one that is being cleaned, the caller's to settle; or NULL. It is waited for this long
+ * (nanoseconds) before another is made in its stead: cleaning takes a round trip, a connect several. */
+#define LEASE_SETTLES INT64_C(200000000)
+struct server *lease_take_cleaning(struct set *set);
+
 /* After server_settle(): free again, still being cleaned, or gone. The caller had it to itself. */
 void lease_settled(struct server *server, enum settle settled);
 

@@ -464,11 +464,15 @@ PGPing ping(const struct request *request, void *caller) {
 /* What the program is to wait for, its number shows. */
 static void show_wait(const struct handle *handle, struct server *server, PostgresPollingStatusType status) {
     struct descriptor *descriptor = atomic_load_explicit(&handle->descriptor, memory_order_relaxed);
-    if (!descriptor)
-        return;
-    if (status == PGRES_POLLING_READING || status == PGRES_POLLING_WRITING)
+    if (descriptor && status != PGRES_POLLING_FAILED && lease_held(handle) == server)
         descriptor_follow(descriptor, server, status == PGRES_POLLING_WRITING ? AWAIT_ROOM : AWAIT_INPUT);
-    else if (status == PGRES_POLLING_FAILED)
+}
+
+/* libpq may close its socket and open another, and the relay is not to look at what has the number meanwhile.
+ */
+static void hide_wait(const struct handle *handle) {
+    struct descriptor *descriptor = atomic_load_explicit(&handle->descriptor, memory_order_relaxed);
+    if (descriptor)
         descriptor_leave(descriptor);
 }
 
@@ -532,11 +536,11 @@ PostgresPollingStatusType open_poll(struct handle *handle, bool reset) {
     if (handle->opening)
         return poll_open_one(handle, server);
     struct libpq *libpq = handle->libpq;
+    if (server->state != SERVER_OPENING)
+        return reset ? libpq->PQresetPoll(server->conn) : libpq->PQconnectPoll(server->conn);
+    hide_wait(handle);
     PostgresPollingStatusType status =
         reset ? libpq->PQresetPoll(server->conn) : libpq->PQconnectPoll(server->conn);
-    show_wait(handle, server, status);
-    if (server->state != SERVER_OPENING)
-        return status;
     if (status == PGRES_POLLING_OK) {
         open_completed(handle, server);
         starting_ends(handle);
@@ -547,5 +551,6 @@ PostgresPollingStatusType open_poll(struct handle *handle, bool reset) {
         if (!reset)
             count_as_failed(handle);
     }
+    show_wait(handle, server, status);
     return status;
 }

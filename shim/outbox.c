@@ -215,8 +215,9 @@ int post_PQsetChunkedRowsMode(struct call *call, int chunkSize) {
 }
 
 const char *outbox_statement(const struct server *server, uint64_t number, const char *name) {
-    return (!name || !name[0]) && server->parsed_by != number ? prepared_nobodys
-                                                              : prepared_foreign_name(name);
+    return (!name || !name[0]) && server->state == SERVER_OPEN && server->parsed_by != number
+               ? prepared_nobodys
+               : prepared_foreign_name(name);
 }
 
 /* The name that a letter's statement has on the connection. */

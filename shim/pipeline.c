@@ -21,7 +21,7 @@ int pipeline_enter(struct handle *handle) {
 }
 
 int pipeline_exit(struct handle *handle) {
-    if (handle->posted && delivery_in_pipeline(handle))
+    if (handle->posted && delivery_in_pipeline(handle) && !delivery_exit_pipeline(handle))
         return refuse(handle, "cannot exit pipeline mode while busy\n");
     handle->pipelined = false;
     return 1;

@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
@@ -13,6 +14,7 @@
 #include "canceller.h"
 #include "claim.h"
 #include "foreign.h"
+#include "grower.h"
 #include "housekeeping.h"
 #include "lease.h"
 #include "offline.h"
@@ -71,6 +73,7 @@ static void pass_on(enum fork_side side) {
     cancellers_fork(side);
     offline_fork(side);
     foreign_fork(side);
+    growers_fork(side);
     housekeeping_fork(side);
     numbers_fork(side);
     descriptors_fork(side);
@@ -168,6 +171,8 @@ static void adopt_set(struct set *set, void *context) {
         handle->waiter = NULL;
         atomic_store(&handle->posted, NULL); /* its query was the parent's */
         atomic_store(&handle->sent_on, NULL);
+        atomic_store(&handle->sending, false);
+        handle->pushes = false;
         if (handle->descriptor)
             descriptor_fork_child(handle->descriptor);
         handle->busy = false;
@@ -252,6 +257,14 @@ static __attribute__((constructor)) void loaded(void) {
     /* Now, because with the first connect it would be too late: that one may be under way in another thread,
      * with locks taken, when the program forks. */
     pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child);
+}
+
+void process_watch_end(bool with_tls) {
+    static atomic_flag watched[2] = {ATOMIC_FLAG_INIT, ATOMIC_FLAG_INIT};
+    int saved_errno = errno;
+    if (!atomic_flag_test_and_set(&watched[with_tls]))
+        atexit(growers_end);
+    errno = saved_errno;
 }
 
 static __attribute__((destructor)) void exiting(void) {

@@ -44,4 +44,8 @@ void process_fork_lock(pthread_mutex_t *lock, enum fork_side side);
 int process_thread(void);
 bool process_thread_lives(int thread);
 
+/* After a connect: has threads of ours out of libpq at exit() before what that one has initialised by now is
+ * cleaned up, which is done in the reverse order. */
+void process_watch_end(bool with_tls);
+
 #endif

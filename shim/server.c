@@ -142,6 +142,7 @@ void server_established(struct server *server) {
     server_used_now(server);
     server->row = recorder_server_open(libpq->PQbackendPID(server->conn), set_ledger_target(server->set));
     count(server, true);
+    process_watch_end(libpq->PQsslInUse(server->conn));
 }
 
 static void silent_receiver(void *argument, const PGresult *result) {

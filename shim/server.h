@@ -75,7 +75,7 @@ struct server {
     int64_t opened;
     _Atomic int64_t last_used;
     uint64_t socket_device, socket_inode; /* what the descriptor was, before we close a number */
-    int kept;                             /* the number that is kept open for libpq (numbers.h), or -1 */
+    _Atomic int kept;                     /* the number that is kept open for libpq (numbers.h), or -1 */
     struct ledger_server *row;
     struct server *next; /* free memory */
 };

@@ -246,6 +246,17 @@ static bool has_free(const struct set *set) {
     return false;
 }
 
+static void grant(struct waiter *waiter, struct server *server) {
+    atomic_store(&server->holder, waiter->thread);
+    atomic_store(&server->resting, SERVER_MOVES);
+    waiter->granted = server;
+    wait_no_more(waiter); /* although its thread sleeps for a moment more: it holds what another waits for */
+    if (waiter->posted)
+        waiter->turn = TURN_GRANTED; /* for deliver(), when the lock is free */
+    else
+        sem_post(&waiter->woken);
+}
+
 void wait_hand_over(struct set *set) {
     take_back_from_the_gone(set);
     for (struct waiter *waiter = set->waiters; waiter && has_free(set); waiter = waiter->next) {
@@ -254,16 +265,18 @@ void wait_hand_over(struct set *set) {
         struct server *server = take_for(set, waiter->handle);
         if (!server)
             continue; /* another may be served by what does not suit this one */
-        atomic_store(&server->holder, waiter->thread);
-        atomic_store(&server->resting, SERVER_MOVES);
-        waiter->granted = server;
-        if (waiter->posted) {
-            waiter->turn = TURN_GRANTED; /* for deliver(), when the lock is free */
-            continue;
-        }
-        wait_no_more(waiter);
-        sem_post(&waiter->woken);
+        grant(waiter, server);
     }
+}
+
+void wait_hand_to_first(struct set *set, struct server *server) {
+    struct waiter *waiter = set->waiters;
+    uint64_t lease = LEASE_FREE(0);
+    while (waiter && (waiter->granted || !waiter->posted || waiter->turn != TURN_WAITING))
+        waiter = waiter->next;
+    if (waiter && atomic_compare_exchange_strong(&server->lease, &lease,
+                                                 LEASE_TAKEN(atomic_load(&waiter->handle->number))))
+        grant(waiter, server);
 }
 
 void wait_look_again(struct set *set) {
@@ -277,7 +290,7 @@ void wait_look_again(struct set *set) {
 void wait_note_holders(const struct set *set, struct holders *holders) {
     holders->named = holders->others = 0;
     for (const struct handle *handle = set->handles; handle; handle = handle->next) {
-        if (!lease_held(handle))
+        if (!lease_held(handle) && !atomic_load(&handle->sent_on))
             continue;
         if (holders->named == HOLDERS_NAMED) {
             holders->others++;

@@ -90,6 +90,10 @@ void wait_was_left(struct set *set);
  * the set lock. */
 void wait_hand_over(struct set *set);
 
+/* After that, a free connection that was made for those who wait, and that gives another view of the server
+ * than any of them had: to the first posted one, who goes on with the new view. Under the set lock. */
+void wait_hand_to_first(struct set *set, struct server *server);
+
 /* Wakes the first waiter to look again: a place has become free to grow into. Under the set lock. */
 void wait_look_again(struct set *set);
 

@@ -7,7 +7,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 
 const [log, ...command] = process.argv.slice(2);
 const edits = 6;
-const patience = 30_000; // milliseconds; who waits longer for a page has gone
+const patience = 60_000; // milliseconds; who waits longer for a page has gone
 const module = "lib/db.ts";
 const pristine = readFileSync(module, "utf8");
 
@@ -58,7 +58,7 @@ const others = routes.filter((route) => !parts.includes(route.name));
 let requests = 0;
 let failed = 0;
 function failure(name, why) {
-    if (++failed <= 3) console.error(`    ${name}: ${why}`);
+    if (++failed <= 3) console.error(`    failed: ${name}, ${why}`);
 }
 
 // A wrong answer is a failed request too: whoever asks for number 7 gets number 7.

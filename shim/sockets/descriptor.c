@@ -52,7 +52,7 @@ static short ready(int socket, short events) {
 
 static void empty(int socket) {
     char away[4096];
-    while (recv(socket, away, sizeof away, MSG_DONTWAIT) > 0)
+    while (recv(socket, away, sizeof away, MSG_DONTWAIT) == sizeof away)
         ;
 }
 
@@ -170,16 +170,20 @@ static void show(struct descriptor *descriptor, struct server *server, short now
         server_answered(server);
 }
 
-static void mirror(struct descriptor *descriptor, struct server *server, int socket, enum await await) {
-    /* Who had something to read has often not read all: then the relay need not be asked. */
-    short look = atomic_load(&descriptor->signalled) ? POLLIN : 0;
-    take_back_signal(descriptor);
+static void turn_to(struct descriptor *descriptor, struct server *server, int socket, enum await await) {
     if (atomic_load(&descriptor->server) != server)
         part(descriptor);
     descriptor->socket = socket;
     descriptor->await = await;
     atomic_store(&descriptor->server, server);
     atomic_store(&server->descriptor, descriptor);
+}
+
+static void mirror(struct descriptor *descriptor, struct server *server, int socket, enum await await) {
+    /* Who had something to read has often not read all: then the relay need not be asked. */
+    short look = atomic_load(&descriptor->signalled) ? POLLIN : 0;
+    take_back_signal(descriptor);
+    turn_to(descriptor, server, socket, await);
     if (await != AWAIT_INPUT)
         look |= POLLOUT;
     if (await != AWAIT_ROOM)
@@ -192,14 +196,32 @@ static void mirror(struct descriptor *descriptor, struct server *server, int soc
 }
 
 /* Nothing to take back, and the relay knows what to tell: what happens from now on it will see. */
-static bool is_in_step(struct descriptor *descriptor, struct server *server, enum await await) {
-    return atomic_load(&descriptor->server) == server && await == AWAIT_INPUT &&
-           descriptor->await == AWAIT_INPUT &&
-           !atomic_load(&descriptor->signalled) && !atomic_load(&descriptor->dammed) &&
+static bool is_as_awaited(struct descriptor *descriptor, struct server *server) {
+    return !atomic_load(&descriptor->signalled) && !atomic_load(&descriptor->dammed) &&
            is_of_this_process(descriptor) && relay_is_armed(server, RELAY_INPUT);
 }
 
+static bool is_in_step(struct descriptor *descriptor, struct server *server, enum await await) {
+    return await == AWAIT_INPUT && atomic_load(&descriptor->server) == server &&
+           descriptor->await == AWAIT_INPUT && is_as_awaited(descriptor, server);
+}
+
+/* A new lease of a connection that is watched already, as most are. Its look comes after the turn. */
+static bool falls_in_step(struct descriptor *descriptor, struct server *server, int socket,
+                          enum await await) {
+    if (await != AWAIT_INPUT || !is_as_awaited(descriptor, server))
+        return false;
+    pthread_mutex_lock(&descriptor->lock);
+    turn_to(descriptor, server, socket, await);
+    bool done = is_as_awaited(descriptor, server);
+    pthread_mutex_unlock(&descriptor->lock);
+    return done;
+}
+
 void descriptor_follow(struct descriptor *descriptor, struct server *server, enum await await) {
+    /* While libpq connects it may close a socket and open another, of the same number even. */
+    if (__builtin_expect(server->libpq->PQstatus(server->conn) != CONNECTION_OK, 0))
+        atomic_store(&server->armed, 0);
     if (is_in_step(descriptor, server, await))
         return;
     int socket = server->libpq->PQsocket(server->conn), saved_errno = errno;
@@ -207,6 +229,8 @@ void descriptor_follow(struct descriptor *descriptor, struct server *server, enu
         descriptor_leave(descriptor);
         return;
     }
+    if (falls_in_step(descriptor, server, socket, await))
+        return;
     struct quiet quiet;
     quiet_begin(&quiet);
     pthread_mutex_lock(&descriptor->lock);

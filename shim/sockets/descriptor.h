@@ -71,7 +71,8 @@ void descriptor_leave(struct descriptor *descriptor);
  * no socket tells of (a wait that came to nothing). Any thread. */
 void descriptor_signal(struct descriptor *descriptor);
 
-/* The same for a signal handler, which may not take the lock. Not in a child that has not used it yet. */
+/* The same for a signal handler, which may not take the lock. Not in a forked child before its
+ * first call, where the pair is the parent's. */
 void descriptor_ring(struct descriptor *descriptor);
 
 /* The relay: the server's socket has something. Signals the descriptor that mirrors it, if there is one and

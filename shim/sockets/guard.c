@@ -90,14 +90,14 @@ static unsigned close_between(unsigned first, unsigned last) {
 /* With flags, ours need no guard: they are closed on exec already, and a thread that unshares its numbers
  * closes copies. */
 EXPORT int close_range(unsigned first, unsigned last, int flags) {
-    if (nothing_hidden() || flags != 0 || first > last)
+    if (nothing_hidden() || flags != 0 || first > last || !numbers_are_here())
         return real.close_range(first, last, flags);
     unsigned rest = close_between(first, last);
     return rest > last ? 0 : real.close_range(rest, last, 0);
 }
 
 EXPORT void closefrom(int first) {
-    if (!nothing_hidden())
+    if (!nothing_hidden() && numbers_are_here())
         first = (int)close_between(first > 0 ? (unsigned)first : 0, INT_MAX);
     real.closefrom(first);
 }

@@ -16,6 +16,7 @@
 
 enum { PAGE = 1024, PAGES = 1024, MOST = PAGE * PAGES };
 enum { SELECT_SIZE = 1024 }; /* FD_SETSIZE: what select() can watch */
+enum { LOW_LIMIT = 4096 };   /* of descriptors: one that handles may come near to */
 
 /* What an entry's word points to: the place of a hidden number, the handle of a shown one, the copy of libpq
  * that has a kept one. */
@@ -27,7 +28,8 @@ struct entry {
 };
 
 static _Atomic(struct entry *) pages[PAGES];
-static _Atomic int owner; /* the process whose descriptors the table is about */
+static _Atomic unsigned end; /* above all numbers of pages that there are */
+static _Atomic int owner;    /* the process whose descriptors the table is about */
 _Atomic bool numbers_in_use;
 
 static struct entry *find(unsigned number) {
@@ -46,6 +48,9 @@ static struct entry *make(unsigned number) {
             page = fresh;
         else
             munmap(fresh, size);
+        unsigned before = atomic_load(&end), above = (number / PAGE + 1) * PAGE;
+        while (before < above && !atomic_compare_exchange_weak(&end, &before, above))
+            continue;
     }
     return page ? &page[number % PAGE] : NULL;
 }
@@ -60,7 +65,8 @@ static bool note(int number, uintptr_t word) {
     atomic_store(&entry->device, status.st_dev);
     atomic_store(&entry->inode, status.st_ino);
     atomic_store(&entry->word, word);
-    atomic_store(&owner, getpid());
+    if (atomic_load(&owner) == 0) /* later it is the fork handler's to say (numbers_fork) */
+        atomic_store(&owner, getpid());
     return true;
 }
 
@@ -93,16 +99,44 @@ static void close_raw(int number) {
 
 /* Another number for the same file, as high as leaves those for select() to the program. */
 static int duplicate_high(int number) {
+    static _Atomic int
+        known; /* as it was at first: it changes seldom, and the kernel tells if it is too much */
+    int least = atomic_load(&known);
     struct rlimit limit;
-    int least = SELECT_SIZE;
-    if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur / 2 < SELECT_SIZE)
-        least = (int)(limit.rlim_cur / 2);
+    if (least == 0) {
+        least = SELECT_SIZE;
+        if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur / 2 < SELECT_SIZE)
+            least = (int)(limit.rlim_cur / 2);
+        atomic_store(&known, least);
+    }
     return fcntl(number, F_DUPFD_CLOEXEC, least);
+}
+
+/* The same beyond the program's limit, which is raised for this moment: it keeps as many numbers as it would
+ * have alone. A limit that is high leaves enough below it; the kernel's table of numbers would be large. */
+static int duplicate_beyond(int number) {
+    static atomic_flag busy = ATOMIC_FLAG_INIT;
+    struct rlimit limit, raised, now;
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur > LOW_LIMIT ||
+        limit.rlim_max < 4 * (rlim_t)LOW_LIMIT || atomic_flag_test_and_set(&busy))
+        return -1;
+    int beyond = -1, least = limit.rlim_cur < SELECT_SIZE ? SELECT_SIZE : (int)limit.rlim_cur;
+    raised = limit;
+    raised.rlim_cur = limit.rlim_max < MOST ? limit.rlim_max : MOST;
+    if (setrlimit(RLIMIT_NOFILE, &raised) == 0) {
+        beyond = fcntl(number, F_DUPFD_CLOEXEC, least);
+        if (getrlimit(RLIMIT_NOFILE, &now) == 0 && now.rlim_cur == raised.rlim_cur)
+            setrlimit(RLIMIT_NOFILE, &limit);
+    }
+    atomic_flag_clear(&busy);
+    return beyond;
 }
 
 int numbers_hide(int number, _Atomic int *place) {
     int saved_errno = errno;
-    int high = number >= 0 ? duplicate_high(number) : -1;
+    int high = number >= 0 ? duplicate_beyond(number) : -1;
+    if (high < 0 && number >= 0)
+        high = duplicate_high(number);
     if (high >= 0) {
         close_raw(number);
         number = high;
@@ -173,9 +207,8 @@ bool numbers_guards(int number, const void *caller) {
 }
 
 int numbers_next_guarded(unsigned first, unsigned last) {
-    if (last >= MOST)
-        last = MOST - 1;
-    for (unsigned number = first; number <= last; number++) {
+    unsigned behind = atomic_load(&end);
+    for (unsigned number = first; number <= last && number < behind; number++) {
         struct entry *entry = find(number);
         if (!entry)
             number |= PAGE - 1; /* nothing on this page */
@@ -186,12 +219,18 @@ int numbers_next_guarded(unsigned first, unsigned last) {
     return -1;
 }
 
+bool numbers_are_here(void) {
+    return getpid() == atomic_load(&owner);
+}
+
 bool numbers_move(int number) {
     uintptr_t word = look(number);
-    if ((word & KIND) != HIDDEN || getpid() != atomic_load(&owner))
+    if ((word & KIND) != HIDDEN || !numbers_are_here())
         return true;
     int saved_errno = errno;
-    int moved = duplicate_high(number);
+    int moved = duplicate_beyond(number);
+    if (moved < 0)
+        moved = duplicate_high(number);
     if (moved < 0)
         moved = fcntl(number, F_DUPFD_CLOEXEC, 0);
     if (moved < 0 || !note(moved, word)) {
@@ -219,7 +258,8 @@ struct handle *numbers_handle(int number) {
 
 /* The shown number that is this file, or -1. */
 static int find_shown(const struct stat *file) {
-    for (int number = 0; number < MOST; number++) {
+    int behind = (int)atomic_load(&end);
+    for (int number = 0; number < behind; number++) {
         const struct entry *entry = find((unsigned)number);
         if (!entry)
             number |= PAGE - 1;

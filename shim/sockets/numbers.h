@@ -60,6 +60,9 @@ bool numbers_guards(int number, const void *caller);
 /* The lowest number from `first` to `last` that is hidden or kept, or -1. */
 int numbers_next_guarded(unsigned first, unsigned last);
 
+/* False in the child of vfork, whose numbers are copies that nobody of us uses. */
+bool numbers_are_here(void);
+
 /* Takes ours away from a hidden number, which is about to become a file of the program's: the old number is
  * still open, and nobody's. False: there is no number left to move it to. In the child of vfork nothing is
  * done: the number is the child's own, and the place is the parent's. */

@@ -4,15 +4,15 @@
 
 #include <errno.h>
 #include <pthread.h>
-#include <signal.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
 #include "server.h"
 #include "sockets/numbers.h"
+#include "thread.h"
 
-enum { BATCH = 64, STACK = 128 * 1024 };
+enum { BATCH = 64 };
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* a leaf; guards starting, and what follows */
 static pthread_mutex_t telling =
@@ -64,26 +64,6 @@ static bool make_epoll(void) {
 
 static void *relay(void *argument);
 
-/* Signals are the program's: the thread takes none. */
-static bool start_thread(void *argument) {
-    pthread_t thread;
-    pthread_attr_t attributes;
-    sigset_t all, before;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    bool started = false;
-    for (int own_size = 1; own_size >= 0 && !started; own_size--) {
-        pthread_attr_init(&attributes);
-        pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
-        if (own_size) /* thread-local variables of the program may need more stack than that */
-            pthread_attr_setstacksize(&attributes, STACK);
-        started = pthread_create(&thread, &attributes, relay, argument) == 0;
-        pthread_attr_destroy(&attributes);
-    }
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    return started;
-}
-
 /* In place of the relay `before`, unless somebody was faster. The old thread, if it waits for what nobody can
  * reach any more, is left to wait: it leaves when it finds that it is not the one. */
 static bool renew(unsigned before) {
@@ -92,7 +72,7 @@ static bool renew(unsigned before) {
     if (!atomic_load(&running) || atomic_load(&incarnation) == before) {
         close_epoll();
         unsigned next = atomic_fetch_add(&incarnation, 1) + 1;
-        bool started = make_epoll() && start_thread((void *)(uintptr_t)next);
+        bool started = make_epoll() && thread_start(relay, (void *)(uintptr_t)next);
         if (!started)
             close_epoll();
         atomic_store(&running, started);
@@ -145,14 +125,9 @@ static void *relay(void *argument) {
     return NULL;
 }
 
-/* While libpq connects it may close a socket and open another, of the same number even. */
-static bool is_settled(const struct server *server) {
-    return server->libpq->PQstatus(server->conn) == CONNECTION_OK;
-}
-
 bool relay_is_armed(const struct server *server, unsigned what) {
     unsigned armed = atomic_load(&server->armed);
-    return (armed & ~(unsigned)WHAT) == armed_now(0) && (armed & what) == what && is_settled(server);
+    return (armed & ~(unsigned)WHAT) == armed_now(0) && (armed & what) == what;
 }
 
 /* A socket that is new to the epoll is added only when that is known to be ours. */

@@ -21,8 +21,8 @@ enum { RELAY_INPUT = 1, RELAY_ROOM = 2 };
 /* Starts the thread if there is none in this process yet. False: there can be none. Keeps errno. */
 bool relay_start(void);
 
-/* Is the relay waiting for `what` of the connection already? An open connection's socket stays what it is
- * until relay_forget(); one that libpq is still opening may be another at any time, so it never is. */
+/* Is the relay waiting for `what` of the connection already? It believes that the socket is the one it was
+ * when it was armed: whoever cannot be sure sets server->armed to 0. */
 bool relay_is_armed(const struct server *server, unsigned what);
 
 /* Tells descriptor_relay() once when the server's socket becomes readable or writable. The caller has the

@@ -204,7 +204,7 @@ void wishes_shutdown(struct handle *handle, int how) {
     int saved_errno = errno;
     struct descriptor *descriptor = atomic_load(&handle->descriptor);
     /* The connection that it has ends, and its number tells. At rest there is nothing to end yet. */
-    if (!behind_visit(handle, BEHIND_LEASED, end, &wish) && descriptor)
+    if (!behind_visit(handle, BEHIND_LEASED, end, &wish) && descriptor && process_is_set_up())
         descriptor_ring(descriptor);
     keep(handle, &wish);
     errno = saved_errno;

@@ -80,7 +80,7 @@ CASE(unnamed, "", "an unnamed statement prepared without waiting is its handle's
 
 CASE(single_row, "", "single-row mode: a row for each PQgetResult, a neighbour's query for each row") {
     PGconn *first = open_handle(), *second = open_handle();
-    char wanted[16];
+    char wanted[32];
     expect_number(PQsetSingleRowMode(first), 0);
     send_query(first, "SELECT generate_series(1, 20)");
     expect_number(PQsetSingleRowMode(first), 1);
@@ -103,6 +103,30 @@ CASE(single_row, "", "single-row mode: a row for each PQgetResult, a neighbour's
     expect_number(PQntuples(result), 3);
     PQclear(result);
     no_more(first);
+    PQfinish(first);
+    PQfinish(second);
+}
+
+CASE(single_row_before_a_pipeline, "",
+     "row after row is what one handle asked for, and not how a pipeline of another begins") {
+    PGconn *first = open_handle(), *second = open_handle();
+    expect_text(ask(second, "SELECT 1"), "1");
+    send_query(first, "SELECT generate_series(1, 3)");
+    expect_number(PQsetSingleRowMode(first), 1);
+    expect_text(drain(first), "");
+    expect_number(PQenterPipelineMode(second), 1);
+    expect_number(send_params(second, "SELECT generate_series(1, 3)"), 1);
+    expect_number(PQpipelineSync(second), 1);
+    PGresult *result = PQgetResult(second);
+    expect_number(PQresultStatus(result), PGRES_TUPLES_OK);
+    expect_number(PQntuples(result), 3);
+    PQclear(result);
+    expect(PQgetResult(second) == NULL);
+    result = PQgetResult(second);
+    expect_number(PQresultStatus(result), PGRES_PIPELINE_SYNC);
+    PQclear(result);
+    expect_number(PQexitPipelineMode(second), 1);
+    expect_backends(2, 1);
     PQfinish(first);
     PQfinish(second);
 }

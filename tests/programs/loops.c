@@ -104,20 +104,20 @@ static void by_epoll(uint32_t flags) {
     close(loop);
 }
 
-CASE(epoll_level, "PQONE_MAX_CONNECTIONS=1",
+CASE(epoll_level, "PQONE_MODE=share PQONE_MAX_CONNECTIONS=1",
      "an epoll program with 100 handles on one connection gets every answer right") {
     by_epoll(0);
 }
 
-CASE(epoll_edge, "PQONE_MAX_CONNECTIONS=1", "the same with edge-triggered watches") {
+CASE(epoll_edge, "PQONE_MODE=share PQONE_MAX_CONNECTIONS=1", "the same with edge-triggered watches") {
     by_epoll(EPOLLET);
 }
 
-CASE(epoll_oneshot, "PQONE_MAX_CONNECTIONS=1", "the same with one-shot watches") {
+CASE(epoll_oneshot, "PQONE_MODE=share PQONE_MAX_CONNECTIONS=1", "the same with one-shot watches") {
     by_epoll(EPOLLONESHOT);
 }
 
-CASE(select_program, "PQONE_MAX_CONNECTIONS=1",
+CASE(select_program, "PQONE_MODE=share PQONE_MAX_CONNECTIONS=1",
      "a select program with 100 handles on one connection gets every answer right, each asker's in time") {
     static struct asker askers[HANDLES];
     int left = many() * QUERIES;
@@ -149,7 +149,7 @@ CASE(select_program, "PQONE_MAX_CONNECTIONS=1",
 }
 
 /* Level-triggered, so a number that were readable without a reason would be reported again and again. */
-CASE(no_idle_wakes, "PQONE_LOG=none",
+CASE(no_idle_wakes, "PQONE_MODE=share PQONE_LOG=none",
      "a loop that waits on 1,000 handles on one connection is woken for the asking handle alone") {
     enum { THOUSAND = 1000, ROUNDS = 400 };
     static struct asker askers[THOUSAND];

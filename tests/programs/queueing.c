@@ -32,11 +32,11 @@ __attribute__((noinline)) PGconn *open_the_holder(void) {
     return handle;
 }
 
-/* Another thread has the only connection for a while. */
+/* Another thread has the only connection for a while. Bare there is one for each, and nothing to wait for. */
 static pthread_t holder_thread;
 static struct answer holder;
 static void hold(const char *sql) {
-    holder = (struct answer){.handle = open_the_holder(), .sql = sql};
+    holder = (struct answer){.handle = open_the_holder(), .sql = sharing() ? sql : "SELECT pg_sleep(0.3)"};
     ask(holder.handle, "SELECT 1");
     pthread_create(&holder_thread, NULL, answer_in_thread, &holder);
     expect_running("pg_sleep");
@@ -197,7 +197,7 @@ CASE(row_by_row, "PQONE_MODE=share PQONE_MAX_CONNECTIONS=1",
      "rows stream on one handle, and for each row another is queried, in one loop at the cap") {
     PGconn *first = open_handle(), *second = open_handle();
     double start = seconds_now();
-    char wanted[16];
+    char wanted[32];
     send_query(first, "SELECT i, repeat('x', 1000) FROM generate_series(1, 2000) i");
     expect_number(PQsetSingleRowMode(first), 1);
     for (int row = 1; row <= 30; row++) {

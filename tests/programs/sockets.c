@@ -14,6 +14,7 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/select.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -428,6 +429,107 @@ CASE(notified, "", "a NOTIFY wakes the listening handle's wait, and no other") {
     PQfinish(listener);
     PQfinish(other);
     PQfinish(speaker);
+}
+
+/* What a child may do to the handles that it inherited. */
+static void use_in_child(PGconn *used, PGconn *finished) {
+    if (!sharing())
+        _exit(0);
+    int number = PQsocket(used);
+    expect(number >= 0);
+    for (int i = 0; i < 5; i++) {
+        send_query(used, "SELECT 'child'");
+        expect(is_ready(used, POLLIN, PATIENCE));
+        only_reply(used, "child");
+        expect_number(PQsocket(used), number);
+        expect(!is_ready(used, POLLIN, 0));
+    }
+    PQfinish(finished);
+    PQfinish(used);
+    exit(0);
+}
+
+CASE(forked, "",
+     "what a child does with inherited handles wakes nobody in its parent, and takes no wake-up away") {
+    PGconn *handles[] = {open_handle(), open_handle()};
+    struct epoll_event event = {.events = EPOLLIN | EPOLLOUT | EPOLLET};
+    int loop = epoll_create1(EPOLL_CLOEXEC);
+    for (int i = 0; i < 2; i++) {
+        event.data.fd = i;
+        expect_number(epoll_ctl(loop, EPOLL_CTL_ADD, PQsocket(handles[i]), &event), 0);
+        send_query(handles[i], "SELECT 'before'");
+        expect(is_ready(handles[i], POLLIN, PATIENCE));
+        only_reply(handles[i], "before");
+    }
+    while (epoll_wait(loop, &event, 1, 50) > 0)
+        ;
+    for (int round = 0; round < 6; round++) {
+        /* In every second round an answer is on its way to the parent, or there already. */
+        if (round % 2)
+            send_query(handles[0], round == 1 ? "SELECT 'parent'" : "SELECT pg_sleep(0.2)");
+        if (round == 1)
+            expect(is_ready(handles[0], POLLIN, PATIENCE));
+        int child = fork();
+        if (child == 0)
+            use_in_child(handles[round / 2 % 2], handles[1 - round / 2 % 2]);
+        if (round % 2 == 0) {
+            expect_number(epoll_wait(loop, &event, 1, 200), 0);
+        } else {
+            expect_number(epoll_wait(loop, &event, 1, PATIENCE), 1);
+            expect_number(event.data.fd, 0);
+            expect(is_ready(handles[0], POLLIN, PATIENCE));
+            wait_while_busy(handles[0]);
+            only_reply(handles[0], round == 1 ? "parent" : "");
+            while (epoll_wait(loop, &event, 1, 50) > 0)
+                expect_number(event.data.fd, 0);
+        }
+        expect_number(child_status(child), 0);
+    }
+    for (int i = 0; i < 2; i++) {
+        expect_text(ask(handles[i], "SELECT 'after'"), "after");
+        PQfinish(handles[i]);
+    }
+    close(loop);
+}
+
+CASE(no_numbers_left, "", "a program that has no descriptor left still gets its number, and its answers") {
+    PGconn *handle = open_handle();
+    struct rlimit limit;
+    ask(handle, "SELECT 1");
+    expect_number(getrlimit(RLIMIT_NOFILE, &limit), 0);
+    int lowest = dup(2);
+    close(lowest);
+    limit.rlim_cur = (rlim_t)lowest;
+    expect_number(setrlimit(RLIMIT_NOFILE, &limit), 0);
+    expect(PQsocket(handle) >= 0);
+    for (int i = 0; i < 5; i++) {
+        send_query(handle, "SELECT 'scarce'");
+        expect(is_ready(handle, POLLIN, PATIENCE));
+        wait_while_busy(handle);
+        only_reply(handle, "scarce");
+    }
+    PQfinish(handle);
+}
+
+CASE(reset_by_poll, "",
+     "PQresetStart and PQresetPoll: the waits are as the manual has them, the answers too") {
+    PGconn *handle = open_handle();
+    expect(PQsocket(handle) >= 0);
+    for (int i = 0; i < 5; i++) {
+        PostgresPollingStatusType next = PGRES_POLLING_WRITING;
+        expect_number(PQresetStart(handle), 1);
+        while (next != PGRES_POLLING_OK) {
+            expect(is_ready(handle, next == PGRES_POLLING_READING ? POLLIN : POLLOUT, PATIENCE));
+            next = PQresetPoll(handle);
+            expect(next != PGRES_POLLING_FAILED);
+        }
+        send_query(handle, "SELECT 'fresh'");
+        expect(is_ready(handle, POLLIN, PATIENCE));
+        wait_while_busy(handle);
+        only_reply(handle, "fresh");
+    }
+    expect_backends(1, 1);
+    PQfinish(handle);
 }
 
 static void on_nothing(int signal) {

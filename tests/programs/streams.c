@@ -129,7 +129,7 @@ CASE(copy_fails, "", "a COPY that the server or the program ends with an error, 
 
 CASE(pipeline, "", "a pipeline read while it is written: many queries, a sync after each tenth") {
     PGconn *first = open_handle(), *second = open_handle();
-    char value[16];
+    char value[32];
     expect_number(PQsetnonblocking(first, 1), 0);
     expect_number(PQenterPipelineMode(first), 1);
     for (int i = 1; i <= 100; i++) {

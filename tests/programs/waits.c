@@ -7,6 +7,7 @@
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,11 +23,11 @@ __attribute__((noinline)) PGconn *open_the_holder(void) {
     return handle;
 }
 
-/* Another thread has the only connection for a while. */
+/* Another thread has the only connection for a while. Bare there is one for each, and nothing to wait for. */
 static pthread_t holder_thread;
 static struct answer holder;
 static void hold(const char *sql) {
-    holder = (struct answer){.handle = open_the_holder(), .sql = sql};
+    holder = (struct answer){.handle = open_the_holder(), .sql = sharing() ? sql : "SELECT pg_sleep(0.3)"};
     ask(holder.handle, "SELECT 1");
     pthread_create(&holder_thread, NULL, answer_in_thread, &holder);
     expect_running("pg_sleep");
@@ -50,16 +51,16 @@ static void came_too_late(PGconn *handle) {
     PQclear(result);
 }
 
-CASE(too_late, "PQONE_MODE=share PQONE_MAX_CONNECTIONS=1 PQONE_WAIT_TIMEOUT=700ms",
+CASE(too_late, "PQONE_MODE=share PQONE_MAX_CONNECTIONS=1 PQONE_WAIT_TIMEOUT=400ms",
      "PQONE_WAIT_TIMEOUT ends a wait as a failed query, tells the loop, and the handle goes on") {
     PGconn *handle = open_handle();
-    hold("SELECT pg_sleep(1.6)");
+    hold("SELECT pg_sleep(1.2)");
     double start = seconds_now();
     send_query(handle, "SELECT 'in time'");
     wait_while_busy(handle);
     double waited = seconds_now() - start;
     if (sharing()) {
-        expect(waited > 0.6 && waited < 1.4);
+        expect(waited > 0.35 && waited < 1.1);
         came_too_late(handle);
         expect(log_lines(" wait:", "the query failed") >= 1);
     } else {
@@ -76,14 +77,14 @@ CASE(too_late, "PQONE_MODE=share PQONE_MAX_CONNECTIONS=1 PQONE_WAIT_TIMEOUT=700m
     PQfinish(handle);
 }
 
-CASE(too_late_to_get, "PQONE_MODE=share PQONE_MAX_CONNECTIONS=1 PQONE_WAIT_TIMEOUT=700ms",
+CASE(too_late_to_get, "PQONE_MODE=share PQONE_MAX_CONNECTIONS=1 PQONE_WAIT_TIMEOUT=400ms",
      "the same for PQgetResult that waits, and for a COPY, which then is none") {
     PGconn *handle = open_handle();
-    hold("SELECT pg_sleep(1.2)");
+    hold("SELECT pg_sleep(1)");
     send_query(handle, "COPY (SELECT 'line') TO STDOUT");
     if (sharing()) {
         came_too_late(handle);
-        expect(seconds_now() - holder.began < 1.2);
+        expect(seconds_now() - holder.began < 1);
         char *buffer;
         expect_number(PQgetCopyData(handle, &buffer, 1), -2);
     } else {
@@ -99,7 +100,7 @@ CASE(too_late_to_get, "PQONE_MODE=share PQONE_MAX_CONNECTIONS=1 PQONE_WAIT_TIMEO
     PQfinish(handle);
 }
 
-CASE(too_late_pipeline, "PQONE_MODE=share PQONE_MAX_CONNECTIONS=1 PQONE_WAIT_TIMEOUT=700ms",
+CASE(too_late_pipeline, "PQONE_MODE=share PQONE_MAX_CONNECTIONS=1 PQONE_WAIT_TIMEOUT=400ms",
      "the same for a pipeline: its first query fails, the rest is aborted up to the sync") {
     PGconn *handle = open_handle();
     hold("SELECT pg_sleep(1.2)");
@@ -173,10 +174,10 @@ CASE(cancelled_by_signal, "PQONE_MODE=share PQONE_MAX_CONNECTIONS=1",
     PGconn *handle = open_handle();
     of_signal = PQgetCancel(handle);
     signal(SIGALRM, on_alarm);
-    hold("SELECT pg_sleep(2.5)");
+    hold("SELECT pg_sleep(1.6)");
     for (int polled = 0; polled < 2; polled++) {
         send_query(handle, "SELECT pg_sleep(5)");
-        ualarm(300000, 0);
+        ualarm(200000, 0);
         if (polled) {
             struct pollfd wait = {PQsocket(handle), POLLIN, 0};
             for (int tries = 0; tries < 3 && poll(&wait, 1, 3000) != 1; tries++)
@@ -184,7 +185,7 @@ CASE(cancelled_by_signal, "PQONE_MODE=share PQONE_MAX_CONNECTIONS=1",
             wait_while_busy(handle);
         }
         expect_text(drain(handle), "57014");
-        expect(seconds_now() - holder.began < 2.2);
+        expect(seconds_now() - holder.began < 1.5);
     }
     hold_no_more();
     expect_text(ask(handle, "SELECT 'usable'"), "usable");
@@ -239,7 +240,7 @@ CASE(refused, "PQONE_MODE=share",
     expect_number(good, sharing() ? HANDLES : 4);
     double start = seconds_now();
     for (int round = 0; round < 3; round++) {
-        char wanted[16];
+        char wanted[32];
         for (int i = 0; i < good; i++) {
             snprintf(wanted, sizeof wanted, "%d", round * 100 + i);
             send_with(handles[i], "SELECT $1 FROM pg_sleep(0.05)", wanted);
@@ -389,7 +390,7 @@ static const char *black_hole_after(int good) {
 }
 
 CASE(
-    black_hole, "",
+    black_hole, "PQONE_MODE=share",
     "a new connection that never comes about blocks no call; the query takes the one that comes free first") {
     const char *conninfo = black_hole_after(sharing() ? 1 : 3);
     PGconn *handles[3];
@@ -458,4 +459,36 @@ CASE(never_blocks, "PQONE_MODE=share PQONE_MAX_CONNECTIONS=1",
     hold_no_more();
     for (int i = 0; i < HANDLES; i++)
         PQfinish(handles[i]);
+}
+
+static atomic_bool stop_toggling;
+static void *toggle(void *handle) {
+    while (!atomic_load(&stop_toggling))
+        PQclear(PQexec(handle, "SELECT pg_sleep(0.002)"));
+    return NULL;
+}
+
+CASE(cancelled_on_delivery, "PQONE_MODE=share PQONE_MAX_CONNECTIONS=1",
+     "a cancel that comes while the query is just being sent for its handle is not lost") {
+    PGconn *busy = open_handle(), *handle = open_handle();
+    pthread_t thread;
+    ask(busy, "SELECT 1");
+    pthread_create(&thread, NULL, toggle, busy);
+    int lost = 0;
+    for (int round = 0; round < 60; round++) {
+        send_query(handle, "SELECT pg_sleep(1)");
+        if (!sharing())
+            sleep_ms(10);
+        for (volatile int i = 0; i < round * 60000; i++)
+            ;
+        cancel_now(handle);
+        if (strcmp(drain(handle), "57014") != 0)
+            lost++;
+    }
+    atomic_store(&stop_toggling, true);
+    pthread_join(thread, NULL);
+    /* On a busy machine a cancel may overtake its query, as it may without us. */
+    expect(lost <= 2);
+    PQfinish(handle);
+    PQfinish(busy);
 }

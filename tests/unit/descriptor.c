@@ -1,13 +1,13 @@
 /* descriptor.c: the number that PQsocket returns shows what a server's socket shows, to every kind of wait.
  */
+#define _GNU_SOURCE
 #include <criterion/criterion.h>
 #include <dirent.h>
-#include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
-#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -16,95 +16,14 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
-#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
-#include "server.h"
-#include "sockets/descriptor.h"
 #include "sockets/numbers.h"
 #include "sockets/relay.h"
+#include "wire.h"
 
-enum { LONG = 3000, SHORT = 30 }; /* milliseconds: for what must come, and for what must not */
-
-/* A server connection whose PGconn is nothing but a socket; `far` is the server's end. */
-struct wire {
-    struct server server;
-    int near, far;
-    ConnStatusType status;
-};
-
-static _Atomic int looks; /* at a connection's socket */
-
-static int wire_socket(const PGconn *conn) {
-    looks++;
-    return ((const struct wire *)conn)->near;
-}
-
-static ConnStatusType wire_status(const PGconn *conn) {
-    return ((const struct wire *)conn)->status;
-}
-
-static struct libpq fake = {.PQsocket = wire_socket, .PQstatus = wire_status};
-
-static void wire_open(struct wire *wire) {
-    int ends[2];
-    cr_assert_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, ends), 0);
-    wire->near = ends[0];
-    wire->far = ends[1];
-    wire->status = CONNECTION_OK;
-    wire->server.libpq = &fake;
-    wire->server.conn = (PGconn *)wire;
-}
-
-static void wire_say(struct wire *wire) {
-    cr_assert_eq(send(wire->far, "x", 1, MSG_NOSIGNAL), 1);
-}
-
-static void drain(int socket) {
-    char away[65536];
-    while (recv(socket, away, sizeof away, MSG_DONTWAIT) > 0)
-        ;
-}
-
-static void fill(int socket) {
-    static char much[65536];
-    while (send(socket, much, sizeof much, MSG_DONTWAIT | MSG_NOSIGNAL) > 0)
-        ;
-}
-
-static bool becomes(int number, short event, int milliseconds) {
-    struct pollfd look = {.fd = number, .events = event};
-    return poll(&look, 1, milliseconds) == 1 && look.revents & event;
-}
-
-static struct wire wire, wire2;
-static struct handle handle;
-static struct descriptor *descriptor;
-static int number;
-
-static void begin(void) {
-    wire_open(&wire);
-    wire_open(&wire2);
-    descriptor = descriptor_new(&handle);
-    cr_assert_not_null(descriptor);
-    number = descriptor_number(descriptor);
-}
-
-TestSuite(descriptor, .init = begin, .timeout = 60);
-
-static void follow(enum await await) {
-    descriptor_follow(descriptor, &wire.server, await);
-}
-
-static int open_numbers(void) {
-    int count = 0;
-    DIR *directory = opendir("/proc/self/fd");
-    while (readdir(directory))
-        count++;
-    closedir(directory);
-    return count;
-}
+TestSuite(descriptor, .init = wires_begin, .timeout = 60);
 
 Test(descriptor, is_as_libpqs_sockets_are) {
     struct stat status;
@@ -196,18 +115,6 @@ Test(descriptor, tells_of_input_and_room_apart) {
     cr_expect(becomes(number, POLLOUT, LONG));
     wire_say(&wire);
     cr_expect(becomes(number, POLLIN, LONG));
-}
-
-static int epoll_on(int watched, uint32_t events) {
-    struct epoll_event event = {.events = events, .data.fd = watched};
-    int epoll = epoll_create1(EPOLL_CLOEXEC);
-    cr_assert_eq(epoll_ctl(epoll, EPOLL_CTL_ADD, watched, &event), 0);
-    return epoll;
-}
-
-static uint32_t epoll_next(int epoll, int milliseconds) {
-    struct epoll_event event;
-    return epoll_wait(epoll, &event, 1, milliseconds) == 1 ? event.events : 0;
 }
 
 Test(descriptor, shows_an_edge_for_each_thing_new) {
@@ -480,222 +387,6 @@ Test(descriptor, a_connection_is_forgotten_before_it_is_closed) {
     cr_expect(becomes(number, POLLIN, LONG));
     close(copy);
 }
-
-static int other_file(void) {
-    char name[] = "/tmp/descriptor.XXXXXX";
-    int file = mkstemp(name);
-    unlink(name);
-    return file;
-}
-
-static off_t size_of(int file) {
-    struct stat status;
-    return fstat(file, &status) == 0 ? status.st_size : -1;
-}
-
-Test(descriptor, a_number_that_the_program_closed_is_left_alone) {
-    follow(AWAIT_INPUT);
-    int file = other_file();
-    wire_say(&wire);
-    cr_expect(becomes(number, POLLIN, LONG));
-    syscall(SYS_close, number);
-    int pipes[2];
-    cr_assert_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, pipes), 0);
-    int old = number;
-    cr_assert_eq(dup2(pipes[0], old), old);
-    cr_assert_eq(write(pipes[1], "mine", 4), 4);
-    drain(wire.near);
-    follow(AWAIT_INPUT);
-    fill(wire.near);
-    follow(AWAIT_ROOM);
-    cr_expect(becomes(pipes[1], POLLOUT, 0) && !becomes(pipes[1], POLLIN, 0), "nothing was put into it");
-    char text[8] = "";
-    cr_expect_eq(read(old, text, sizeof text), 4, "nothing was taken out of it");
-    number = descriptor_number(descriptor);
-    cr_expect_neq(number, old);
-    cr_expect_not(becomes(number, POLLOUT, SHORT), "the new one shows what the old one would");
-    drain(wire.far);
-    cr_expect(becomes(number, POLLOUT, LONG));
-    wire_say(&wire);
-    cr_expect(becomes(number, POLLIN, LONG));
-    descriptor_free(descriptor);
-    cr_expect_geq(fcntl(old, F_GETFD), 0);
-    cr_expect_eq(size_of(file), 0);
-}
-
-Test(descriptor, our_end_closed_past_the_guard_is_made_again) {
-    follow(AWAIT_INPUT);
-    int peer = descriptor->peer, file = other_file();
-    syscall(SYS_close, peer);
-    cr_assert_eq(dup2(file, peer), peer);
-    wire_say(&wire);
-    cr_expect(becomes(number, POLLIN, LONG), "the pair's end, if nothing else");
-    nanosleep(&(struct timespec){0, SHORT * 1000000}, NULL);
-    drain(wire.near);
-    follow(AWAIT_INPUT);
-    cr_expect_not(becomes(number, POLLIN, SHORT));
-    wire_say(&wire);
-    cr_expect(becomes(number, POLLIN, LONG));
-    cr_expect_eq(descriptor_number(descriptor), number);
-    cr_expect_eq(size_of(file), 0);
-    cr_expect_geq(fcntl(peer, F_GETFD), 0);
-}
-
-/* The relay's epoll, of all numbers that are open. */
-static int relays_epoll(void) {
-    for (int i = 0; i < 4096; i++) {
-        char path[64], target[64] = "";
-        snprintf(path, sizeof path, "/proc/self/fd/%d", i);
-        if (readlink(path, target, sizeof target - 1) > 0 && strstr(target, "eventpoll") &&
-            numbers_is_hidden(i))
-            return i;
-    }
-    return -1;
-}
-
-Test(descriptor, the_relay_survives_that_its_epoll_is_closed) {
-    follow(AWAIT_INPUT);
-    int epoll = relays_epoll();
-    cr_assert_geq(epoll, 0);
-    syscall(SYS_close, epoll);
-    drain(wire.near);
-    descriptor_follow(descriptor, &wire2.server, AWAIT_INPUT);
-    wire_say(&wire2);
-    cr_expect(becomes(number, POLLIN, LONG));
-    drain(wire2.near);
-    follow(AWAIT_INPUT);
-    wire_say(&wire);
-    cr_expect(becomes(number, POLLIN, LONG));
-}
-
-/* An epoll of the program's, with an event that only it may fetch, at the relay's number. */
-static int put_epoll_in_its_place(int pipes[2]) {
-    int ours = relays_epoll(), epoll = epoll_create1(0);
-    struct epoll_event event = {.events = EPOLLIN | EPOLLONESHOT, .data.u64 = 0xdead};
-    cr_assert_eq(pipe(pipes), 0);
-    cr_assert_eq(epoll_ctl(epoll, EPOLL_CTL_ADD, pipes[0], &event), 0);
-    cr_assert_eq(syscall(SYS_dup3, epoll, ours, 0), ours);
-    return epoll;
-}
-
-static void expect_its_own_event(int epoll, const int pipes[2]) {
-    struct epoll_event event = {.events = 0};
-    cr_assert_eq(write(pipes[1], "x", 1), 1);
-    nanosleep(&(struct timespec){0, SHORT * 1000000}, NULL);
-    cr_assert_eq(epoll_wait(epoll, &event, 1, LONG), 1, "the program's event is the program's");
-    cr_expect_eq(event.data.u64, 0xdead);
-    cr_expect_eq(epoll_wait(epoll, &event, 1, SHORT), 0, "and there is no other");
-}
-
-Test(descriptor, nothing_is_put_into_an_epoll_of_the_program) {
-    struct descriptor *waits = descriptor_new(NULL);
-    descriptor_follow(waits, &wire2.server, AWAIT_INPUT);
-    int pipes[2], epoll = put_epoll_in_its_place(pipes);
-    follow(AWAIT_INPUT); /* finds out */
-    wire_say(&wire);
-    cr_expect(becomes(number, POLLIN, LONG));
-    expect_its_own_event(epoll, pipes);
-    wire_say(&wire2);
-    cr_expect(becomes(descriptor_number(waits), POLLIN, LONG), "what it waited for before is not lost");
-}
-
-Test(descriptor, nothing_is_fetched_from_an_epoll_of_the_program) {
-    struct descriptor *waits = descriptor_new(NULL);
-    descriptor_follow(waits, &wire2.server, AWAIT_INPUT);
-    follow(AWAIT_INPUT);
-    int pipes[2], epoll = put_epoll_in_its_place(pipes);
-    wire_say(&wire2); /* the relay hears of it, and then finds out */
-    cr_expect(becomes(descriptor_number(waits), POLLIN, LONG));
-    expect_its_own_event(epoll, pipes);
-    wire_say(&wire);
-    cr_expect(becomes(number, POLLIN, LONG));
-}
-
-/* What process.c does in a forked child. */
-static void adopt(struct descriptor *inherited) {
-    relay_fork(FORK_UNPREPARED);
-    descriptors_fork(FORK_UNPREPARED);
-    numbers_fork(FORK_UNPREPARED);
-    process_generation++;
-    descriptor_fork_child(inherited);
-}
-
-static int in_child(int (*run)(void)) {
-    int status = -1, child = fork();
-    if (child == 0)
-        _exit(run());
-    waitpid(child, &status, 0);
-    return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
-}
-
-static int takes_nothing_away(void) {
-    adopt(descriptor);
-    descriptor_leave(descriptor);
-    descriptor_signal(descriptor);
-    if (!becomes(number, POLLIN, 0))
-        return 1;
-    descriptor_leave(descriptor);
-    return becomes(number, POLLIN, 0) ? 2 : 0;
-}
-
-static int has_a_pair_of_its_own(void) {
-    adopt(descriptor);
-    drain(wire2.near);
-    if (descriptor_number(descriptor) != number)
-        return 1;
-    descriptor_follow(descriptor, &wire2.server, AWAIT_INPUT);
-    if (becomes(number, POLLIN, SHORT))
-        return 2;
-    wire_say(&wire2);
-    if (!becomes(number, POLLIN, LONG))
-        return 3;
-    descriptor_free(descriptor);
-    return fcntl(number, F_GETFD) < 0 ? 0 : 4;
-}
-
-static int finishes(void) {
-    adopt(descriptor);
-    descriptor_free(descriptor);
-    return fcntl(number, F_GETFD) < 0 && fcntl(descriptor->peer, F_GETFD) < 0 ? 0 : 1;
-}
-
-Test(descriptor, a_child_does_not_disturb_its_parent) {
-    int epoll = epoll_on(number, EPOLLIN | EPOLLOUT | EPOLLET);
-    epoll_next(epoll, 0);
-    follow(AWAIT_INPUT);
-    cr_expect_eq(in_child(takes_nothing_away), 0);
-    cr_expect_eq(in_child(has_a_pair_of_its_own), 0);
-    cr_expect_eq(in_child(finishes), 0);
-    cr_expect_eq(epoll_next(epoll, SHORT), 0, "nothing that children do is seen");
-    wire_say(&wire);
-    cr_expect(epoll_next(epoll, LONG) & EPOLLIN);
-    cr_expect_eq(in_child(takes_nothing_away), 0);
-    cr_expect_eq(in_child(has_a_pair_of_its_own), 0);
-    cr_expect_eq(in_child(finishes), 0);
-    cr_expect(becomes(number, POLLIN, 0), "the parent's byte is still there");
-    drain(wire.near);
-    follow(AWAIT_INPUT);
-    cr_expect_not(becomes(number, POLLIN, 0));
-    fill(wire.near);
-    follow(AWAIT_ROOM);
-    cr_expect_eq(in_child(takes_nothing_away), 0);
-    cr_expect_eq(in_child(finishes), 0);
-    cr_expect_not(becomes(number, POLLOUT, SHORT));
-}
-
-Test(descriptor, a_connection_that_a_child_took_over_is_asked_for_anew) {
-    follow(AWAIT_INPUT);
-    int status = -1, child = fork();
-    if (child == 0) { /* its lease went on, and with it what the parent's relay was asked for */
-        adopt(descriptor);
-        follow(AWAIT_INPUT);
-        wire_say(&wire);
-        _exit(becomes(number, POLLIN, LONG) ? 0 : 1);
-    }
-    waitpid(child, &status, 0);
-    cr_expect_eq(status, 0);
-}
-
 Test(descriptor, only_the_follower_of_a_thousand_is_told) {
     enum { MANY = 1000 };
     struct rlimit limit;
@@ -725,6 +416,15 @@ Test(descriptor, only_the_follower_of_a_thousand_is_told) {
     struct epoll_event none;
     cr_expect_eq(epoll_wait(epoll, &none, 1, SHORT), 0);
     cr_expect_eq(told[0] + told[1] + told[2], 3 * MANY);
+}
+
+static int open_numbers(void) {
+    int count = 0;
+    DIR *directory = opendir("/proc/self/fd");
+    while (readdir(directory))
+        count++;
+    closedir(directory);
+    return count;
 }
 
 Test(descriptor, cycles_leave_no_number_behind) {

@@ -58,13 +58,32 @@ Test(numbers, no_room_above) {
     _Atomic int place = -1;
     cr_assert_eq(getrlimit(RLIMIT_NOFILE, &limit), 0);
     int low = a_socket();
-    limit.rlim_cur = (rlim_t)low + 1;
+    limit.rlim_cur = limit.rlim_max = (rlim_t)low + 1;
     cr_assert_eq(setrlimit(RLIMIT_NOFILE, &limit), 0);
     errno = 7;
     cr_expect_eq(numbers_hide(low, &place), low, "it stays where it is");
     cr_expect_eq(errno, 7);
     cr_expect(numbers_is_hidden(low));
     cr_expect_eq(numbers_hide(-1, &place), -1);
+}
+
+Test(numbers, hidden_is_beyond_a_low_limit) {
+    struct rlimit limit, after;
+    _Atomic int place = -1;
+    cr_assert_eq(getrlimit(RLIMIT_NOFILE, &limit), 0);
+    if (limit.rlim_max < 16384)
+        cr_skip_test("RLIMIT_NOFILE cannot be raised as far as this needs");
+    limit.rlim_cur = 100;
+    cr_assert_eq(setrlimit(RLIMIT_NOFILE, &limit), 0);
+    int number = numbers_hide(a_socket(), &place);
+    cr_expect_geq(number, 1024);
+    cr_expect(numbers_is_hidden(number));
+    cr_assert_eq(getrlimit(RLIMIT_NOFILE, &after), 0);
+    cr_expect_eq(after.rlim_cur, 100, "the program's limit is as it was");
+    cr_expect(numbers_move(number));
+    cr_expect_geq(place, 1024);
+    numbers_close(place);
+    cr_expect_not(is_open(place));
 }
 
 Test(numbers, shown_knows_its_handle) {
@@ -171,6 +190,7 @@ Test(numbers, nowhere_to_move) {
     _Atomic int place = -1;
     int number = numbers_hide(a_socket(), &place);
     cr_assert_eq(getrlimit(RLIMIT_NOFILE, &limit), 0);
+    limit.rlim_max = limit.rlim_cur = 1024; /* and no way beyond */
     none = limit;
     none.rlim_cur = 0;
     cr_assert_eq(setrlimit(RLIMIT_NOFILE, &none), 0);
