@@ -246,7 +246,8 @@ static PGconn *begin_on(struct call *call, struct handle *handle, struct server 
     /* Who only watches has nothing to keep apart, not even while it is being opened. */
     if (call->pin != PIN_NONE && server->state != SERVER_OWN && settings()->mode != MODE_OBSERVE)
         pin_for(handle, server, call->pin, query, verdict);
-    if (server->state == SERVER_OPEN && settings()->mode == MODE_SHARE)
+    if (__builtin_expect(carried_is_concerned(call, handle, verdict), 0) && server->state == SERVER_OPEN &&
+        settings()->mode == MODE_SHARE)
         carried_mind(call, handle, server, verdict);
     if (query && !call->named)
         server->parsed_by = atomic_load_explicit(&handle->number, memory_order_relaxed);
@@ -263,6 +264,7 @@ static PGconn *begin(struct call *call, struct handle *handle, enum pin_reason p
     start(call, handle);
     call->query = query;
     call->named = named;
+    call->sends = false;
     atomic_store_explicit(&handle->speaks, true, memory_order_relaxed);
     if (__builtin_expect(handle->refused, 0))
         return NULL;
@@ -330,6 +332,7 @@ static PGconn *begin_send(struct call *call, struct handle *handle, enum pin_rea
     start(call, handle);
     call->query = query;
     call->named = named;
+    call->sends = true;
     call->handle = handle;
     atomic_store_explicit(&handle->speaks, true, memory_order_relaxed);
     if (__builtin_expect(handle->refused, 0))

@@ -30,6 +30,7 @@ struct call {
     char instead[80];
     bool named; /* the query was parsed before: a prepared statement's */
     bool taken; /* the name to prepare is in use */
+    bool sends; /* it waits for nobody, if it can be helped */
     bool discard_all;
     bool posted;  /* nothing was begun, since the handle waits for a connection, or now has to */
     bool unsent;  /* libpq has output that the socket does not take */

@@ -141,8 +141,10 @@ PGresult *carried_PQprepare(struct call *call, struct handle *handle, const char
         return give(call, handle, prepare_taken(handle, call->server, old, text, count, types));
     if (ours && !handle->natural)
         return give(call, handle, prepare_new(handle, call->server, name, text, count, types));
-    if (ours && !name[0])
+    if (ours && !name[0]) {
+        carried_forget_unnamed(handle);
         call->server->parsed_by = call->number;
+    }
     return give(call, handle, handle->libpq->PQprepare(conn, name, text, count, types));
 }
 

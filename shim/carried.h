@@ -58,6 +58,12 @@ void carried_write_drop(struct server *server, const struct prepared *one, char 
 void carried_mind(struct call *call, struct handle *handle, struct server *server,
                   const struct verdict *verdict);
 
+static inline bool carried_is_concerned(const struct call *call, const struct handle *handle,
+                                        const struct verdict *verdict) {
+    return handle->statements || handle->unproven || call->pin != PIN_NONE || verdict->reparses_locally ||
+           call->drops != DROPS_NONE || call->discard_all;
+}
+
 /* The handle becomes natural. In a pipeline or an aborted transaction nothing can be prepared: then what the
  * connection lacks is not to be had any more. */
 void carried_surrender(struct handle *handle, struct server *server);

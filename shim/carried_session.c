@@ -135,13 +135,31 @@ static void prepare_truly(struct server *server, const struct prepared *one, boo
     libpq->PQclear(result);
 }
 
-void carried_surrender(struct handle *handle, struct server *server) {
+static bool may_ask(const struct handle *handle, const struct server *server) {
+    PGTransactionStatusType status = handle->libpq->PQtransactionStatus(server->conn);
+    return (status == PQTRANS_IDLE || status == PQTRANS_INTRANS) && !in_pipeline(handle, server);
+}
+
+/* What others prepared there is no business of the handle's, which by now has statements of its own there. */
+static void hide_ours(struct handle *handle, struct server *server) {
+    if (!server->prepared || handle->statements || !may_ask(handle, server))
+        return;
+    carried_be_quiet(server);
+    while (server->prepared) {
+        char text[PREPARED_NAME + 32];
+        carried_write_drop(server, server->prepared, text, sizeof text);
+        run(server, text);
+    }
+    server_dress(server, handle);
+}
+
+/* `all`: it may take an exchange to drop what others prepared there. */
+static void become_natural(struct handle *handle, struct server *server, bool all) {
     PGTransactionStatusType status = handle->libpq->PQtransactionStatus(server->conn);
     handle->natural = true;
     if (handle->taint == TAINT_UNTOUCHED)
         lease_pin(handle, server, PIN_PREPARED, NULL);
-    if ((status != PQTRANS_IDLE && status != PQTRANS_INTRANS) || in_pipeline(handle, server) ||
-        (!handle->statements && !server->prepared))
+    if (!may_ask(handle, server) || (!handle->statements && !(all && server->prepared)))
         return;
     carried_be_quiet(server);
     if (server->prepared)
@@ -157,6 +175,10 @@ void carried_surrender(struct handle *handle, struct server *server) {
     }
     prepared_clear(&handle->statements);
     server_dress(server, handle);
+}
+
+void carried_surrender(struct handle *handle, struct server *server) {
+    become_natural(handle, server, false);
 }
 
 static void prove(struct handle *handle, struct server *server) {
@@ -217,12 +239,14 @@ void carried_pipeline_over(struct handle *handle, struct server *server) {
 
 void carried_mind(struct call *call, struct handle *handle, struct server *server,
                   const struct verdict *verdict) {
-    bool reparses =
-        verdict->reparses || call->pin == PIN_PREPARED || (verdict->reparses_locally && handle->statements);
+    bool reparses = verdict->reparses || call->pin == PIN_PREPARED || call->pin == PIN_ENCODING ||
+                    call->pin == PIN_FAST_PATH || (verdict->reparses_locally && handle->statements);
     if (call->discard_all)
         call->discard_all = handle->libpq->PQtransactionStatus(server->conn) == PQTRANS_IDLE;
     else if (__builtin_expect(reparses, 0) && !handle->natural)
-        carried_surrender(handle, server);
+        become_natural(handle, server, !call->sends || verdict->shows_prepared);
+    else if (verdict->shows_prepared)
+        hide_ours(handle, server);
     if (__builtin_expect(handle->unproven, 0) &&
         handle->libpq->PQpipelineStatus(server->conn) == PQ_PIPELINE_OFF)
         carried_doubt(handle, server);

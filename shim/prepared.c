@@ -151,7 +151,8 @@ bool prepared_fixes_time(const char *text) {
         if (token.kind == TOKEN_UNREADABLE ||
             (token.kind == TOKEN_STRING &&
              (holds(&token, "now") || holds(&token, "today") || holds(&token, "tomorrow") ||
-              holds(&token, "yesterday") || memchr(token.text, '\\', token.length))))
+              holds(&token, "yesterday") ||
+              (token.text[0] != '\'' && memchr(token.text, '\\', token.length)))))
             return true;
     }
 }

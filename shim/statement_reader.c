@@ -188,7 +188,7 @@ static void look_identifier(struct reader *reader) {
     } else if (token->word.flags & WORD_IS_REFUSED) {
         reader_pin(reader, token->word.reason, token, token);
         if (strncasecmp(name, "pg_prepared_st", 14) == 0)
-            reader->verdict.reparses = true; /* shows the names */
+            reader->verdict.reparses = reader->verdict.shows_prepared = true;
     } else if (token->word.id == WORD_PG_SETTINGS && reader->update_seen)
         reader_pin(reader, PIN_CUSTOM_SETTING, token, token); /* a rule makes it set_config(…, false) */
     extend_chain(reader);

@@ -488,10 +488,20 @@ CASE(catalogue, "", "pg_prepared_statements shows a handle its own, by its own n
     expect_text(prepare(first, "b", "SELECT 1"), "");
     expect_text(prepare(first, "a", "SELECT 2"), "");
     expect_text(prepare(second, "c", "SELECT 3"), "");
+    PGconn *third = open_handle();
+    send_query(third, "SET work_mem = '5MB'"); /* has its session to itself from here on */
+    expect_text(drain(third), "");
+    expect_text(prepare(third, "d", "SELECT 4"), "");
+    ask(third, "BEGIN");
+    expect_text(ask(third, sql), "d");
+    ask(third, "COMMIT");
+    expect_text(execute(third, "d"), "4");
     expect_text(ask(first, sql), "a,b");
     expect_text(ask(second, sql), "c");
+    expect_text(execute(first, "a"), "2");
     PQfinish(first);
     PQfinish(second);
+    PQfinish(third);
 }
 
 CASE(own_names, "", "a program may call its statements what we call ours") {
@@ -562,6 +572,35 @@ CASE(set_after, "", "a setting made on a connection that lacks the statement doe
     }
     PQfinish(first);
     PQfinish(neighbour);
+}
+
+CASE(encoding, "", "a text is in the encoding that it was prepared in") {
+    PGconn *first = open_handle(), *neighbour = open_handle();
+    expect_number(PQsetClientEncoding(neighbour, "UTF8"), 0);
+    expect_text(prepare(first, "q", "SELECT length('\xc3\xa9')"), "");
+    expect_text(execute(first, "q"), "1");
+    ask(neighbour, "SELECT 1");
+    PGconn *third = open_handle();
+    elsewhere(third, true);
+    expect_number(PQsetClientEncoding(first, "LATIN1"), 0);
+    expect_text(execute(first, "q"), "1");
+    expect_text(prepare(first, "latin", "SELECT length('\xc3\xa9')"), "");
+    expect_text(execute(first, "latin"), "2");
+    elsewhere(third, false);
+    PQfinish(first);
+    PQfinish(neighbour);
+    PQfinish(third);
+}
+
+CASE(ordinary_texts, "", "words and backslashes in literals are no reason to keep a connection") {
+    PGconn *first = open_handle(), *second = open_handle();
+    expect_text(prepare(first, "q", "SELECT 'unknown', 'a1' ~ '^\\w\\d$', 'know' LIKE 'k\\%'"), "");
+    expect_text(ask(second, "SELECT 1"), "1");
+    expect_text(execute(first, "q"), "unknown");
+    expect_backends(2, 1);
+    nobody_pinned();
+    PQfinish(first);
+    PQfinish(second);
 }
 
 CASE(moments, "", "'now' is when the statement was prepared") {
@@ -817,7 +856,7 @@ CASE(closed, "", "PQclosePrepared and PQsendClosePrepared close their handle's o
         expect_text(prepare(first, "q", "SELECT 'first'"), "");
         elsewhere(neighbour, i % 2 == 0);
         if (i < 2) {
-            expect_text(came_to(first, close_prepared(first, "q")), "CLOSE CURSOR");
+            expect_text(came_to(first, close_prepared(first, "q")), "");
         } else {
             expect_number(send_close(first, "q"), 1);
             expect_text(drain(first), "");
