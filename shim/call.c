@@ -250,7 +250,7 @@ static PGconn *begin_on(struct call *call, struct handle *handle, struct server 
         settings()->mode == MODE_SHARE)
         carried_mind(call, handle, server, verdict);
     if (query && !call->named)
-        server->parsed_by = atomic_load_explicit(&handle->number, memory_order_relaxed);
+        server_parses(server, atomic_load_explicit(&handle->number, memory_order_relaxed));
     if (__builtin_expect(atomic_load_explicit(&unused_is_watched, memory_order_relaxed), 0) && query)
         unused_note(handle, query);
     PGconn *conn = enter(call, handle, server);

@@ -169,8 +169,8 @@ PGresult *carried_PQexecPrepared(struct call *call, struct handle *handle, const
         return NULL;
     if (!one || !(one = prepared_named(handle->statements, name)))
         return give(call, handle,
-                    libpq->PQexecPrepared(conn, prepared_foreign_name(name), count, values, lengths, formats,
-                                          result_format));
+                    libpq->PQexecPrepared(conn, outbox_statement(call->server, call->number, name), count,
+                                          values, lengths, formats, result_format));
     PGresult *result = NULL;
     for (int tries = 0; place(handle, call->server, one, ours, &result); tries++) {
         result = libpq->PQexecPrepared(conn, ours, count, values, lengths, formats, result_format);
@@ -194,7 +194,9 @@ PGresult *carried_PQdescribePrepared(struct call *call, struct handle *handle, c
     if (!conn)
         return NULL;
     if (!one || !(one = prepared_named(handle->statements, name)))
-        return give(call, handle, handle->libpq->PQdescribePrepared(conn, prepared_foreign_name(name)));
+        return give(
+            call, handle,
+            handle->libpq->PQdescribePrepared(conn, outbox_statement(call->server, call->number, name)));
     if (!place(handle, call->server, one, ours, &failure))
         return give(call, handle, failure);
     return give(call, handle, handle->libpq->PQdescribePrepared(conn, ours));
@@ -220,7 +222,8 @@ PGresult *carried_PQclosePrepared(struct call *call, struct handle *handle, cons
     if (!conn)
         return NULL;
     if (!one || !(one = prepared_named(handle->statements, name)))
-        return give(call, handle, handle->libpq->PQclosePrepared(conn, prepared_foreign_name(name)));
+        return give(call, handle,
+                    handle->libpq->PQclosePrepared(conn, outbox_statement(call->server, call->number, name)));
     if (in_pipeline(handle, call->server)) /* libpq refuses */
         snprintf(ours, sizeof ours, "%s", prepared_nobodys);
     else
@@ -341,8 +344,9 @@ int carried_PQsendQueryPrepared(struct call *call, struct handle *handle, const 
     if (one && (!handle->natural || prepared_on(call->server, one)))
         sent = carried_send(call->server, one, count, values, lengths, formats, result_format);
     else
-        sent = libpq->PQsendQueryPrepared(conn, one ? prepared_nobodys : prepared_foreign_name(name), count,
-                                          values, lengths, formats, result_format);
+        sent = libpq->PQsendQueryPrepared(
+            conn, one ? prepared_nobodys : outbox_statement(call->server, call->number, name), count, values,
+            lengths, formats, result_format);
     call_end(call);
     return sent;
 }
@@ -365,7 +369,7 @@ int carried_PQsendDescribePrepared(struct call *call, struct handle *handle, con
         return post_PQsendDescribePrepared(call, name);
     }
     may_wait = status_of(call->server) != PQTRANS_ACTIVE && !in_pipeline(handle, call->server);
-    const char *asked = one ? prepared_nobodys : prepared_foreign_name(name);
+    const char *asked = one ? prepared_nobodys : outbox_statement(call->server, call->number, name);
     if (one && (may_wait || prepared_on(call->server, one)) &&
         place(handle, call->server, one, ours, &failure))
         asked = ours;
@@ -402,7 +406,8 @@ int carried_PQsendClosePrepared(struct call *call, struct handle *handle, const 
         close_one(handle, call->server, one, ours);
     else
         one = NULL;
-    int sent = handle->libpq->PQsendClosePrepared(conn, one ? ours : prepared_foreign_name(name));
+    int sent = handle->libpq->PQsendClosePrepared(
+        conn, one ? ours : outbox_statement(call->server, call->number, name));
     call_end(call);
     return sent;
 }

@@ -220,7 +220,7 @@ void carried_answered(struct handle *handle, struct server *server, const PGresu
     if (!result)
         return;
     if (libpq->PQpipelineStatus(server->conn) != PQ_PIPELINE_OFF) {
-        if (failed)
+        if (failed && server->parses_unproven)
             server->parsed_by = 0; /* what was sent behind it was not parsed */
         if (failed && handle->unproven)
             carried_doubt(handle, server);
@@ -233,6 +233,7 @@ void carried_answered(struct handle *handle, struct server *server, const PGresu
 }
 
 void carried_pipeline_over(struct handle *handle, struct server *server) {
+    server->parses_unproven = false;
     if (handle->unproven)
         prove(handle, server);
 }

@@ -88,8 +88,8 @@ struct handle {
     _Atomic unsigned transaction;   /* what its transaction did (transaction.h) */
     _Atomic(const char *) intruder; /* the function with which another thread came into a call, and where */
     _Atomic uint32_t intruder_place;
-    void *finished_at;   /* PQfinish was called inside a call, from there: its end closes */
-    _Atomic bool warned; /* a warning that nobody uses it stands (unused.h) */
+    void *finished_at;           /* PQfinish was called inside a call, from there: its end closes */
+    _Atomic bool warned;         /* a warning that nobody uses it stands (unused.h) */
     struct prepared *statements; /* that PQprepare made, by the program's names (carried.h) */
     bool unproven;               /* one of them was sent, and no answer was seen yet */
     bool natural;                /* its session is its own, and statements go by the program's names there */

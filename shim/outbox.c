@@ -262,7 +262,7 @@ bool letter_send(const struct letter *letter, struct server *server, uint64_t nu
         prepared_leave(server);
     }
     if (text && !letter->number)
-        server->parsed_by = number;
+        server_parses(server, number);
     switch (letter->kind) {
     case LETTER_QUERY:
         return libpq->PQsendQuery(conn, text);

@@ -54,6 +54,7 @@ struct server *server_new(struct libpq *libpq, struct set *set, PGconn *conn) {
     server->identity = NULL;
     atomic_store(&server->cancel, NULL);
     server->dressed = server->parsed_by = 0;
+    server->parses_unproven = false;
     server->prepared = NULL;
     server->names = 0;
     server->taint = TAINT_UNTOUCHED;

@@ -3,6 +3,8 @@
 #include "case/replies.h"
 
 #include <dlfcn.h>
+#include <pthread.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,6 +21,8 @@ static const char *came_to(PGconn *handle, PGresult *result) {
         snprintf(answer, sizeof kept[0], "%s", PQntuples(result) > 0 ? PQgetvalue(result, 0, 0) : "");
     else if (status == PGRES_COMMAND_OK)
         snprintf(answer, sizeof kept[0], "%s", PQcmdStatus(result));
+    else if (status == PGRES_PIPELINE_ABORTED)
+        snprintf(answer, sizeof kept[0], "!aborted");
     else
         snprintf(answer, sizeof kept[0], "!%s", state ? state : PQerrorMessage(handle));
     PQclear(result);
@@ -134,6 +138,13 @@ CASE(sent_elsewhere, "", "sent where it is not prepared: types, values and forma
     no_more(first);
     /* It is no unnamed statement of the handle's. */
     expect_text(execute(first, ""), "!26000");
+    ask(first, "BEGIN");
+    expect_number(PQsendQueryPrepared(first, "q", 2, values, lengths, formats, 0), 1);
+    expect_text(drain(first), "");
+    expect_text(execute(first, ""), "!26000");
+    ask(first, "ROLLBACK");
+    elsewhere(neighbour, false);
+    elsewhere(neighbour, true);
     expect_number(PQsendQueryPrepared(first, "q", 0, NULL, NULL, NULL, 0), 1);
     expect_text(reply_error(first), sharing() ? "26000" : "08P01");
     no_more(first);
@@ -957,6 +968,52 @@ CASE(no_round_trip, "", "executed again where it is prepared, it is not prepared
     PQfinish(second);
 }
 
+/* A thread's own handle, with statements under names that all threads use. */
+static void *works(void *argument) {
+    const char *number = argument;
+    char mine[64], wanted[64];
+    PGconn *handle = open_handle();
+    snprintf(mine, sizeof mine, "SELECT 'thread %s'", number);
+    snprintf(wanted, sizeof wanted, "thread %s", number);
+    for (int round = 0; round < 20; round++) {
+        PGresult *result = NULL;
+        expect_number(PQsendPrepare(handle, "mine", mine, 0, NULL), 1);
+        expect_text(drain(handle), "");
+        PQclear(PQprepare(handle, "all", "SELECT pg_sleep(0.001), $1::text", 1, NULL));
+        for (int i = 0; i < 10; i++) {
+            if (i % 2) {
+                result = PQexecPrepared(handle, "all", 1, (const char *const[]){wanted}, NULL, NULL, 0);
+                expect_text(PQgetvalue(result, 0, 1), wanted);
+                PQclear(result);
+            } else {
+                expect_number(PQsendQueryPrepared(handle, "mine", 0, NULL, NULL, NULL, 0), 1);
+                result = PQgetResult(handle);
+                expect_text(PQgetvalue(result, 0, 0), wanted);
+                PQclear(result);
+                no_more(handle);
+            }
+        }
+        send_query(handle, round % 2 ? "DEALLOCATE ALL" : "DEALLOCATE mine");
+        expect_text(drain(handle), "");
+        if (round % 2 == 0)
+            PQclear(PQexec(handle, "DEALLOCATE \"all\""));
+    }
+    PQfinish(handle);
+    return NULL;
+}
+
+CASE(threads, "PQONE_MODE=share PQONE_MAX_CONNECTIONS=3",
+     "twelve threads on three connections, each executes its own") {
+    static const char *const numbers[] = {"1", "2", "3", "4", "5", "6", "7", "8", "9", "10", "11", "12"};
+    enum { THREADS = sizeof numbers / sizeof *numbers };
+    pthread_t threads[THREADS];
+    for (int i = 0; i < THREADS; i++)
+        expect_number(pthread_create(&threads[i], NULL, works, (void *)(uintptr_t)numbers[i]), 0);
+    for (int i = 0; i < THREADS; i++)
+        pthread_join(threads[i], NULL);
+    nobody_pinned();
+}
+
 /* A model of six handles, each with what it has prepared; any order of operations has to agree with it. */
 enum { MODELLED = 6, NAMES = 4, STEPS = 1500 };
 struct model {
@@ -1017,6 +1074,29 @@ static void model_execute(struct model *one, int name, int step, bool sent) {
     one->aborted |= one->open && *wanted == '!';
 }
 
+/* Prepares and executes in one flight, outside of transactions. */
+static void model_pipeline(struct model *one, int name, int step) {
+    char sql[64], wanted[16];
+    int text = 1 + (int)roll(3);
+    bool taken = name && one->text[name];
+    snprintf(sql, sizeof sql, "SELECT %d", text);
+    snprintf(wanted, sizeof wanted, "%d", text);
+    expect_number(PQenterPipelineMode(one->handle), 1);
+    expect_number(PQsendPrepare(one->handle, names[name], sql, 0, NULL), 1);
+    expect_number(PQsendQueryPrepared(one->handle, names[name], 0, NULL, NULL, NULL, 0), 1);
+    expect_number(PQpipelineSync(one->handle), 1);
+    expect_step("a pipeline's PQsendPrepare", came_to(one->handle, PQgetResult(one->handle)),
+                taken ? "!42P05" : "", step);
+    no_more(one->handle);
+    expect_step("a pipeline's PQsendQueryPrepared", came_to(one->handle, PQgetResult(one->handle)),
+                taken ? "!aborted" : wanted, step);
+    no_more(one->handle);
+    reply_is(one->handle, PGRES_PIPELINE_SYNC);
+    expect_number(PQexitPipelineMode(one->handle), 1);
+    if (!taken)
+        one->text[name] = text;
+}
+
 static void model_sql(struct model *one, const char *sql, const char *wanted, int step) {
     expect_step(sql, try_sql(one->handle, sql), wanted, step);
     one->text[0] = 0;
@@ -1024,7 +1104,15 @@ static void model_sql(struct model *one, const char *sql, const char *wanted, in
 
 static void model_step(struct model *one, int step) {
     int name = (int)roll(NAMES);
-    switch (roll(16)) {
+    switch (roll(18)) {
+    case 16:
+        if (!one->open)
+            model_pipeline(one, name, step);
+        break;
+    case 17:
+        if (roll(12) == 0 && !one->aborted)
+            model_sql(one, roll(2) ? "SET work_mem = '7MB'" : "SET LOCAL TimeZone = 'UTC'", "SET", step);
+        break;
     case 0:
     case 1:
     case 2:
