@@ -104,15 +104,10 @@ ConnStatusType answer_PQstatus(struct handle *handle) {
     return held(handle) ? handle->libpq->PQstatus(held(handle)) : handle->status;
 }
 
-/* Its connection may have come meanwhile. */
-static PGconn *held_or_delivered(struct handle *handle) {
-    if (__builtin_expect(handle->posted != NULL, 0))
-        call_look_for_delivery(handle);
-    return held(handle);
-}
-
+/* Whoever asks may not be the thread that is in a call on the handle: what was delivered is not collected
+ * here. */
 PGTransactionStatusType answer_PQtransactionStatus(struct handle *handle) {
-    if (held_or_delivered(handle))
+    if (held(handle))
         return handle->libpq->PQtransactionStatus(held(handle));
     if (delivery_queries(handle) > 0)
         return PQTRANS_ACTIVE;
@@ -120,8 +115,7 @@ PGTransactionStatusType answer_PQtransactionStatus(struct handle *handle) {
 }
 
 PGpipelineStatus answer_PQpipelineStatus(struct handle *handle) {
-    return held_or_delivered(handle) ? handle->libpq->PQpipelineStatus(held(handle))
-                                     : pipeline_status(handle);
+    return held(handle) ? handle->libpq->PQpipelineStatus(held(handle)) : pipeline_status(handle);
 }
 
 char *answer_PQerrorMessage(struct handle *handle) {

@@ -70,11 +70,11 @@ bool delivery_post(struct handle *handle, struct letter *letter, bool pipeline) 
     pthread_mutex_lock(&set->lock);
     bool aborted = waiter->turn == TURN_FAILED && waiter->outbox.pipeline;
     bool accepted = waiter->turn == TURN_WAITING || aborted;
-    if (accepted)
+    if (accepted) {
         append(&waiter->outbox, letter);
+        atomic_store(&handle->queries, waiter->outbox.queries);
+    }
     if (fresh) {
-        /* What it used last may be handed to it in another thread: it is not held before it is collected. */
-        atomic_store(&handle->server, NULL);
         waiter->outbox.pipeline = pipeline;
         waiter->deadline = waiter->seen + settings()->wait_timeout;
         /* Its last connection may be the one that it will get: the lease is not its own before it collects.
@@ -204,6 +204,7 @@ static enum turn take_up(struct handle *handle, struct waiter *waiter, enum turn
     *sent = waiter->outbox;
     waiter->outbox = (struct outbox){NULL, NULL, false, 0};
     atomic_store(&handle->posted, NULL);
+    atomic_store(&handle->queries, 0);
     atomic_store(&handle->sent_on, NULL);
     wait_free(waiter);
     return turn;
@@ -316,7 +317,7 @@ bool delivery_is_busy(const struct handle *handle) {
 }
 
 unsigned delivery_queries(const struct handle *handle) {
-    return posted(handle) ? posted(handle)->outbox.queries : 0;
+    return atomic_load_explicit(&handle->queries, memory_order_relaxed);
 }
 
 bool delivery_in_pipeline(const struct handle *handle) {
@@ -361,6 +362,7 @@ static void end_failure(struct handle *handle, struct waiter *waiter) {
     if (descriptor)
         descriptor_leave(descriptor);
     atomic_store(&handle->posted, NULL);
+    atomic_store(&handle->queries, 0);
     wait_free(waiter);
 }
 

@@ -10,6 +10,7 @@
 #include "growth.h"
 #include "housekeeping.h"
 #include "lease.h"
+#include "pace.h"
 #include "settings.h"
 #include "thread.h"
 #include "wait.h"
@@ -44,7 +45,14 @@ static bool settle_one(struct set *set) {
     return settled != SETTLE_LATER;
 }
 
+static void wait_for_the_thread(struct set *set) {
+    pthread_mutex_unlock(&set->lock);
+    quiet_nap();
+    pthread_mutex_lock(&set->lock);
+}
+
 static void grow(struct set *set) {
+    struct pace pace = {0, 0, 0};
     struct quiet quiet;
     quiet_begin(&quiet);
     pthread_mutex_lock(&set->lock);
@@ -53,7 +61,14 @@ static void grow(struct set *set) {
             continue;
         enum growth outcome;
         char *problem;
-        const struct handle *handle = delivery_first_unserved(set)->handle;
+        const struct waiter *waiter = delivery_first_unserved(set);
+        if (!waiter) /* served, or gone, while the lock was given up */
+            continue;
+        if (growth_is_ours && !waiter->stuck && pace_is_behind(&pace, set, waiter)) {
+            wait_for_the_thread(set);
+            continue;
+        }
+        const struct handle *handle = waiter->handle;
         uint32_t site = handle->site;
         struct server *server = growth_add(set, handle->identity, &quiet, &outcome, &problem);
         if (!server && growth_is_given_up()) {

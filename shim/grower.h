@@ -13,9 +13,9 @@
  * held. Where no thread can be had the caller connects himself. Keeps errno. */
 void grower_start(struct set *set);
 
-/* At the process's end, before the destructors of what libpq uses: no thread of ours is inside libpq's connect
- * when this returns, unless one hangs there for a second, in a name server's silence. Who waits later than
- * this connects himself. */
+/* At the process's end, before the destructors of what libpq uses: no thread of ours is inside libpq's
+ * connect when this returns, unless one hangs there for a second, in a name server's silence. Who waits later
+ * than this connects himself. */
 void growers_end(void);
 void growers_fork(enum fork_side side);
 

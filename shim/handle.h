@@ -75,6 +75,7 @@ struct handle {
     _Atomic int64_t now;              /* when its last call began; with PQONE_LEAK_THRESHOLD, ended */
     struct waiter *waiter;            /* its place in the set's queue, while it has one */
     _Atomic(struct waiter *) posted;  /* what it sent waits for a connection (delivery.h) */
+    _Atomic unsigned queries;         /* that wait so, and will have results */
     _Atomic(struct server *) sent_on; /* it was delivered there, and not collected yet */
     _Atomic bool sending;             /* somebody is about to deliver it */
     _Atomic bool withdrawn;           /* a cancel came while it waited */

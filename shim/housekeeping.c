@@ -23,7 +23,8 @@ static bool running, working, stopping;
 static int64_t wakes_at; /* while it sleeps; 0 while it works: it looks at `asked` before it sleeps */
 static int64_t asked;    /* the earliest time that somebody named meanwhile */
 
-enum { CLEANING_POLL = 1000000 }; /* nanoseconds between two looks at a connection that is being cleaned */
+enum { CLEANING_POLL = 1000000 };   /* nanoseconds between two looks at a connection that is being cleaned */
+enum { OVER_CAP_POLL = 250000000 }; /* the least between two at a set that is over its cap */
 
 /* With nothing left to do the thread stays for a while: making one costs more than a query. */
 #define LEAVES_AFTER INT64_C(10000000000)
@@ -38,6 +39,21 @@ static void due_at(struct round *round, int64_t when) {
         round->next = when;
 }
 
+static bool is_over_cap(const struct set *set) {
+    return settings()->max_connections != SETTING_NO_LIMIT && set->open > settings()->max_connections;
+}
+
+/* Whoever needed it would have been served by another one that is free. While that is not so, because the
+ * others are pinned or in long transactions, the next who comes would have to go over the cap again. */
+static bool is_surplus(const struct server *server) {
+    const struct set *set = server->set;
+    for (unsigned i = 0; is_over_cap(set) && i < set->open; i++)
+        if (set->servers[i] != server && set->servers[i]->identity == server->identity &&
+            !(atomic_load(&set->servers[i]->lease) & 1))
+            return true;
+    return false;
+}
+
 /* Is it time to close this idle connection? Notes when it will be, if not yet. */
 static bool is_due(const struct server *server, void *context) {
     struct round *round = context;
@@ -46,6 +62,8 @@ static bool is_due(const struct server *server, void *context) {
     int64_t when = INT64_MAX;
     if (set->handle_count == 0)
         when = set->idle_since + wish->linger;
+    if (is_surplus(server) && server_last_used(server) + wish->linger < when)
+        when = server_last_used(server) + wish->linger;
     if (wish->idle_timeout != SETTING_NEVER && server_last_used(server) + wish->idle_timeout < when)
         when = server_last_used(server) + wish->idle_timeout;
     if (wish->max_lifetime != SETTING_NEVER && server->opened + wish->max_lifetime < when)
@@ -59,6 +77,8 @@ static bool is_due(const struct server *server, void *context) {
 
 /* Nobody tells the housekeeper of a lease that ends: it comes back when such a connection can be due. */
 static void look_again_at_the_leased(const struct set *set, struct round *round) {
+    if (is_over_cap(set))
+        due_at(round, round->now + (settings()->linger > OVER_CAP_POLL ? settings()->linger : OVER_CAP_POLL));
     if (settings()->idle_timeout == SETTING_NEVER || (set->open == 1 && !round->lone_too))
         return;
     for (unsigned i = 0; i < set->open; i++)

@@ -240,6 +240,7 @@ void lease_say_over_cap(struct set *set, uint32_t site, const char *why) {
     pthread_mutex_unlock(&set->lock);
     if (open <= cap)
         return;
+    housekeeping_start(recorder_now() + settings()->linger); /* which closes it when it is not needed */
     atomic_fetch_add(&recorder()->counters.over_cap, 1);
     log_event(LOG_WAIT, site, 1,
               "%u server connections to %s, over PQONE_MAX_CONNECTIONS=%u: %s; for the handle opened at %s",

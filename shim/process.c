@@ -170,6 +170,7 @@ static void adopt_set(struct set *set, void *context) {
         handle->inside = 0;
         handle->waiter = NULL;
         atomic_store(&handle->posted, NULL); /* its query was the parent's */
+        atomic_store(&handle->queries, 0);
         atomic_store(&handle->sent_on, NULL);
         atomic_store(&handle->sending, false);
         handle->pushes = false;

@@ -85,10 +85,17 @@ static void count(const struct server *server, bool opened) {
     }
 }
 
+static bool is_socket_of(const struct server *server, int number) {
+    struct stat status;
+    return number >= 0 && fstat(number, &status) == 0 && status.st_dev == server->socket_device &&
+           status.st_ino == server->socket_inode;
+}
+
 /* libpq is about to close its socket. */
 static void let_socket_go(struct server *server) {
     int kept = atomic_exchange(&server->kept, -1);
-    if (kept >= 0)
+    /* libpq closed its own when the connection ended, and the number may be another connection's by now. */
+    if (kept >= 0 && is_socket_of(server, kept))
         numbers_let_go(kept, server->libpq->PQsocket(server->conn) == kept);
 }
 
@@ -154,10 +161,7 @@ static void silent_receiver(void *argument, const PGresult *result) {
 /* Is the number still the socket we connected? A program may have closed all its descriptors (daemons do)
  * and use the number for something else. */
 static bool descriptor_is_ours(const struct server *server) {
-    struct stat status;
-    int descriptor = server->libpq->PQsocket(server->conn);
-    return descriptor >= 0 && fstat(descriptor, &status) == 0 && status.st_dev == server->socket_device &&
-           status.st_ino == server->socket_inode;
+    return is_socket_of(server, server->libpq->PQsocket(server->conn));
 }
 
 bool server_has_its_descriptor(const struct server *server) {

@@ -11,7 +11,8 @@
 #include "lease.h"
 #include "watch/call_site.h"
 
-enum { MOMENT = 50000000, GONE = 300000000, PATIENCE = 500000000 }; /* nanoseconds */
+enum { MOMENT = 50000000, GONE = 300000000, PATIENCE = 500000000 };
+#define BUSY_PATIENCE INT64_C(3000000000) /* nanoseconds */
 
 /* All that wait in any set: a thread that waits for one set may hold what another thread waits for. */
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* after a set's; a leaf */
@@ -20,7 +21,7 @@ static struct waiter *waiting;
 /* How often this thread is in a queue: more than once if it left a wait by longjmp. */
 static _Thread_local unsigned own_waits __attribute__((tls_model("initial-exec")));
 
-static bool is_waiting(int thread) {
+bool wait_is_asleep(int thread) {
     pthread_mutex_lock(&lock);
     struct waiter *waiter = waiting;
     while (waiter && waiter->thread != thread)
@@ -37,21 +38,28 @@ static void look_for_answer(struct server *server) {
         server_answered(server);
 }
 
-/* The program has had the next move for a while, in a thread that is not seen to make it: `thread`, which
- * waits itself or whose loop does, one that is no more, or anyone who leaves an answer unread. */
-static bool rests(struct server *server, int holder, int thread, int64_t now) {
+/* Who asks what may come free. */
+struct asker {
+    const struct handle *handle;
+    int thread;       /* that waits, or whose loop does */
+    bool asleep;      /* so it can do nothing for that meanwhile */
+    int64_t patience; /* for a program that has the next move */
+};
+
+/* The program has had the next move for a while, in a thread that is not seen to make it: the asker's own,
+ * one that is no more, or anyone who leaves an answer unread. */
+static bool rests(struct server *server, int holder, const struct asker *asker) {
     look_for_answer(server);
     int64_t resting = atomic_load(&server->resting);
-    return resting > 0 && now - resting >= PATIENCE &&
-           (atomic_load(&server->unread) || holder == thread || !process_thread_lives(holder));
+    return resting > 0 && recorder_now() - resting >= asker->patience &&
+           (atomic_load(&server->unread) || holder == asker->thread || !process_thread_lives(holder));
 }
 
-/* Will it come free, and serve the handle? `asleep`: the thread can do nothing for that meanwhile. */
-static bool may_come(struct server *server, const struct handle *handle, int thread, bool asleep,
-                     int64_t now) {
+/* Will it come free, and serve the handle? */
+static bool may_come(struct server *server, const struct asker *asker) {
     uint64_t lease = atomic_load(&server->lease);
     int holder = atomic_load(&server->holder);
-    if (handle->identity && handle->identity != server->identity)
+    if (asker->handle->identity && asker->handle->identity != server->identity)
         return false;
     if (lease == LEASE_ENGINE || !(lease & 1)) /* being made new, or free by the time we look */
         return true;
@@ -59,26 +67,28 @@ static bool may_come(struct server *server, const struct handle *handle, int thr
         return false;
     if (holder == 0)
         return true;
-    if (is_waiting(holder) || rests(server, holder, thread, now))
+    if (wait_is_asleep(holder) || rests(server, holder, asker))
         return false;
-    return !asleep || (holder != thread && process_thread_lives(holder));
+    return !asker->asleep || (holder != asker->thread && process_thread_lives(holder));
 }
 
-static bool anything_may_come(const struct set *set, const struct handle *handle, int thread, bool asleep,
-                              int64_t now) {
+static bool anything_may_come(const struct set *set, const struct asker *asker) {
     for (unsigned i = 0; i < set->open; i++)
-        if (may_come(set->servers[i], handle, thread, asleep, now))
+        if (may_come(set->servers[i], asker))
             return true;
     return false;
 }
 
 bool wait_can_help(const struct set *set, const struct handle *handle) {
-    return set->connecting > 0 || anything_may_come(set, handle, process_thread(), true, recorder_now());
+    const struct asker asker = {handle, process_thread(), true, PATIENCE};
+    return set->connecting > 0 || anything_may_come(set, &asker);
 }
 
-bool wait_posted_can_end(const struct set *set, const struct waiter *waiter, int64_t now) {
-    return set->connecting > 0 || set->growing ||
-           anything_may_come(set, waiter->handle, waiter->thread, false, now);
+/* A loop that is busy elsewhere comes back to its answers, if later. */
+bool wait_posted_can_end(const struct set *set, struct waiter *waiter, int64_t now) {
+    bool busy = pace_runs(&waiter->pace, waiter->thread, now);
+    const struct asker asker = {waiter->handle, waiter->thread, false, busy ? BUSY_PATIENCE : PATIENCE};
+    return set->connecting > 0 || set->growing || anything_may_come(set, &asker);
 }
 
 static void is_waiting_now(struct waiter *waiter) {

@@ -10,6 +10,7 @@
 #include <semaphore.h>
 
 #include "outbox.h"
+#include "pace.h"
 #include "quiet.h"
 #include "set.h"
 
@@ -43,6 +44,7 @@ struct waiter {
     enum failure failure;
     int64_t deadline;
     struct outbox outbox;
+    struct pace pace;       /* of its thread, for wait_posted_can_end() */
     struct holders holders; /* FAILURE_TIME: for whom it waited */
     unsigned open;          /* and how many connections there were */
     char *problem;          /* FAILURE_LIBPQ: libpq's message, or NULL */
@@ -56,7 +58,10 @@ bool wait_can_help(const struct set *set, const struct handle *handle);
 
 /* The same for a posted waiter, whose thread goes on: it may be the one that frees a connection, unless the
  * next move has been the program's for a while everywhere. */
-bool wait_posted_can_end(const struct set *set, const struct waiter *waiter, int64_t now);
+bool wait_posted_can_end(const struct set *set, struct waiter *waiter, int64_t now);
+
+/* Does the thread sleep in a queue, of whatever set? */
+bool wait_is_asleep(int thread);
 
 /* Memory for a waiter; at the end of the queue; out of it. Adding and removing: under the set lock. */
 struct waiter *wait_new(struct handle *handle, bool posted);

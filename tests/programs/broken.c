@@ -152,3 +152,37 @@ CASE(server_down, "", "with the server down calls fail with libpq's own message;
     expect_text(ask(handle, "SELECT 2"), "2");
     PQfinish(handle);
 }
+
+/* libpq closes its socket when it finds the connection dead; the next one gets the number. */
+static void end_with_a_neighbour(void (*end)(PGconn *)) {
+    PGconn *dead = open_handle(), *neighbour = open_handle();
+    char sql[80];
+    ask(dead, "BEGIN");
+    snprintf(sql, sizeof sql, "SELECT pg_terminate_backend(%d)", PQbackendPID(dead));
+    control(sql);
+    sleep_ms(100);
+    PQclear(PQexec(dead, "SELECT 1"));
+    expect_number(PQstatus(dead), CONNECTION_BAD);
+    ask(neighbour, "BEGIN");
+    const char *backend = ask(neighbour, "SELECT pg_backend_pid()");
+    end(dead);
+    expect_text(ask(neighbour, "SELECT pg_backend_pid()"), backend);
+    ask(neighbour, "COMMIT");
+    expect_number(PQstatus(neighbour), CONNECTION_OK);
+    PQfinish(neighbour);
+}
+
+CASE(finished_dead, "",
+     "PQfinish of a connection that is dead leaves the one that has its number now alone") {
+    end_with_a_neighbour(PQfinish);
+}
+
+static void reset_and_finish(PGconn *handle) {
+    PQreset(handle);
+    expect_text(ask(handle, "SELECT 'anew'"), "anew");
+    PQfinish(handle);
+}
+
+CASE(reset_dead, "", "PQreset of a connection that is dead leaves the one that has its number now alone") {
+    end_with_a_neighbour(reset_and_finish);
+}

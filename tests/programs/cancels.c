@@ -146,6 +146,8 @@ CASE(by_hand, "",
         } peer;
         int backend_pid, secret;
     } * key;
+    if (PQlibVersion() >= 180000)
+        skip("libpq 18 keeps other things in PGcancel");
     PGconn *handle = open_handle(), *other = open_handle();
     expect_text(ask(other, "SELECT 1"), "1");
     expect_number(PQsendQuery(handle, "SELECT pg_sleep(10)"), 1);

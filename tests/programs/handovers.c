@@ -95,3 +95,20 @@ CASE(cleaned_for_the_first, "PQONE_MODE=share PQONE_MAX_CONNECTIONS=1",
     PQfreeCancel(cancel);
     PQfinish(handle);
 }
+
+CASE(surplus_is_closed, "PQONE_MODE=share PQONE_MAX_CONNECTIONS=1 PQONE_LINGER=300ms",
+     "a connection that had to go over the cap is closed when it is not needed any more") {
+    PGconn *first = open_handle(), *second = open_handle();
+    ask(first, "BEGIN");
+    expect_text(ask(second, "SELECT 'inside'"), "inside");
+    expect_number(backends(), 2);
+    sleep_ms(600);
+    expect_number(backends(), 2); /* as long as the first cannot be had it is not too many */
+    ask(first, "COMMIT");
+    expect_backends(2, 1);
+    expect_text(ask(first, "SELECT 'one'"), "one");
+    expect_text(ask(second, "SELECT 'two'"), "two");
+    expect_backends(2, 1);
+    PQfinish(first);
+    PQfinish(second);
+}

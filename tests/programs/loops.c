@@ -3,6 +3,8 @@
 #include "case/replies.h"
 
 #include <poll.h>
+#include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -146,6 +148,32 @@ CASE(select_program, "PQONE_MODE=share PQONE_MAX_CONNECTIONS=1",
     }
     expect_backends(many(), 1);
     finish_askers(askers, many());
+}
+
+static void *count_later(void *count) {
+    sleep_ms(300);
+    atomic_store((atomic_int *)count, backends());
+    return NULL;
+}
+
+CASE(busy_elsewhere, "",
+     "a loop that is busy while its queries wait is not given more connections than it can read") {
+    enum { WAITING = 16, MOST = 4 };
+    static struct asker askers[WAITING];
+    atomic_int count = 0;
+    pthread_t counter;
+    open_askers(askers, WAITING);
+    expect(pthread_create(&counter, NULL, count_later, &count) == 0);
+    for (int i = 0; i < WAITING; i++)
+        ask_next(&askers[i]);
+    while (atomic_load(&count) == 0)
+        ; /* it runs, and calls nothing of libpq */
+    expect(sharing() ? atomic_load(&count) <= MOST : atomic_load(&count) == WAITING);
+    pthread_join(counter, NULL);
+    for (int i = 0; i < WAITING; i++)
+        for (bool answered = false; !answered; answered = woken(&askers[i]))
+            sleep_ms(1);
+    finish_askers(askers, WAITING);
 }
 
 /* Level-triggered, so a number that were readable without a reason would be reported again and again. */
