@@ -209,7 +209,7 @@ static inline void start(struct call *call, struct handle *handle) {
     if (__builtin_expect(outer != 0, 0) && !call_is_on_stack(outer, handle))
         abandon(handle, call, outer);
     call->discard_all = call->posted = call->unsent = call->fetched = false;
-    call->named = call->taken = false;
+    call->named = call->taken = call->settled = false;
     call->query = call->text = NULL;
     call->statement = NULL;
     call->drops = DROPS_NONE;

@@ -28,9 +28,10 @@ struct call {
     uint64_t dropped;                 /* the number of the one that the query drops */
     enum { DROPS_NONE, DROPS_ONE, DROPS_ALL } drops;
     char instead[80];
-    bool named; /* the query was parsed before: a prepared statement's */
-    bool taken; /* the name to prepare is in use */
-    bool sends; /* it waits for nobody, if it can be helped */
+    bool named;   /* the query was parsed before: a prepared statement's */
+    bool taken;   /* the name to prepare is in use */
+    bool settled; /* what the connection lacks is not to be had (carried.h) */
+    bool sends;   /* it waits for nobody, if it can be helped */
     bool discard_all;
     bool posted;  /* nothing was begun, since the handle waits for a connection, or now has to */
     bool unsent;  /* libpq has output that the socket does not take */

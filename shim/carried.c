@@ -53,6 +53,11 @@ static PGresult *prepare_there(struct handle *handle, struct server *server, con
     return result;
 }
 
+/* What its connection lacks would be read in another way there now than when it was prepared. */
+static bool is_settled(const struct handle *handle) {
+    return handle->natural || handle->reparses;
+}
+
 /* Gives the name that `one` has on the connection, where it is prepared now if it was not. False: that
  * failed, and `failure` is the program's answer. */
 static bool place(struct handle *handle, struct server *server, const struct prepared *one,
@@ -62,7 +67,7 @@ static bool place(struct handle *handle, struct server *server, const struct pre
         prepared_write_name(there->number, name);
         return true;
     }
-    if (handle->natural) {
+    if (is_settled(handle)) {
         snprintf(name, PREPARED_NAME, "%s", prepared_nobodys);
         return true;
     }
@@ -115,7 +120,7 @@ static PGresult *prepare_taken(struct handle *handle, struct server *server, con
                                const char *text, int count, const Oid *types) {
     char ours[PREPARED_NAME];
     PGresult *failure = NULL;
-    if (handle->natural && !prepared_on(server, old))
+    if (is_settled(handle) && !prepared_on(server, old))
         return handle->libpq->PQexecParams(server->conn, refusal, 0, NULL, NULL, NULL, NULL, 0);
     if (!place(handle, server, old, ours, &failure))
         return failure;
@@ -125,7 +130,7 @@ static PGresult *prepare_taken(struct handle *handle, struct server *server, con
 /* Would the statement be carried? Else the call pins, and goes as it came. */
 static bool is_for_us(const struct handle *handle, const char *name, const char *text) {
     return name && text &&
-           (prepared_named(handle->statements, name) ||
+           ((name[0] && prepared_named(handle->statements, name)) ||
             (carries(handle) && !handle->reparses && !prepared_fixes_time(text)));
 }
 
@@ -175,7 +180,7 @@ PGresult *carried_PQexecPrepared(struct call *call, struct handle *handle, const
     for (int tries = 0; place(handle, call->server, one, ours, &result); tries++) {
         result = libpq->PQexecPrepared(conn, ours, count, values, lengths, formats, result_format);
         const struct prepared *there = prepared_on(call->server, one);
-        if (tries > 0 || handle->natural || !there || !is_outdated(call->server, result))
+        if (tries > 0 || is_settled(handle) || !there || !is_outdated(call->server, result))
             break;
         prepared_remove(&call->server->prepared, there);
         if (prepared_on(call->server, one))
@@ -301,13 +306,13 @@ int carried_PQsendPrepare(struct call *call, struct handle *handle, const char *
     return sent;
 }
 
-int carried_send(struct server *server, const struct prepared *one, int count, const char *const *values,
-                 const int *lengths, const int *formats, int result_format) {
+int carried_send(struct server *server, const struct prepared *one, bool settled, int count,
+                 const char *const *values, const int *lengths, const int *formats, int result_format) {
     const struct libpq *libpq = server->libpq;
     const struct prepared *there = prepared_on(server, one);
     char name[PREPARED_NAME];
     Oid *types = NULL;
-    if (there || count < one->count || count > 65535) {
+    if (there || settled || count < one->count || count > 65535) {
         snprintf(name, sizeof name, "%s", prepared_nobodys);
         if (there)
             prepared_write_name(there->number, name);
@@ -338,11 +343,13 @@ int carried_PQsendQueryPrepared(struct call *call, struct handle *handle, const 
         one = prepared_named(handle->statements, name);
     if (!conn) {
         call->statement = one;
+        call->settled = is_settled(handle);
         return post_PQsendQueryPrepared(call, name, count, values, lengths, formats, result_format);
     }
     int sent;
-    if (one && (!handle->natural || prepared_on(call->server, one)))
-        sent = carried_send(call->server, one, count, values, lengths, formats, result_format);
+    if (one)
+        sent = carried_send(call->server, one, is_settled(handle), count, values, lengths, formats,
+                            result_format);
     else
         sent = libpq->PQsendQueryPrepared(
             conn, one ? prepared_nobodys : outbox_statement(call->server, call->number, name), count, values,

@@ -32,10 +32,11 @@ int carried_PQsendQueryPrepared(struct call *call, struct handle *handle, const 
 int carried_PQsendDescribePrepared(struct call *call, struct handle *handle, const char *name);
 int carried_PQsendClosePrepared(struct call *call, struct handle *handle, const char *name);
 
-/* Executes on the connection what is prepared there; else sends text and parameters, in the same flight.
+/* Executes on the connection what is prepared there; else sends text and parameters, in the same flight,
+ * unless the text would be read in another way by now (settled): then the server says that there is none.
  * Waits for nobody. */
-int carried_send(struct server *server, const struct prepared *one, int count, const char *const *values,
-                 const int *lengths, const int *formats, int result_format);
+int carried_send(struct server *server, const struct prepared *one, bool settled, int count,
+                 const char *const *values, const int *lengths, const int *formats, int result_format);
 
 /* PQsendPrepare with a name that the handle has in use for `old`: it will be refused. */
 int carried_send_taken(struct server *server, const struct prepared *old, const char *text, int count,

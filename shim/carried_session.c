@@ -199,7 +199,8 @@ static void remove_unproven(struct prepared **list) {
 }
 
 void carried_never_sent(struct handle *handle) {
-    remove_unproven(&handle->statements);
+    if (handle->unproven)
+        remove_unproven(&handle->statements);
     handle->unproven = false;
 }
 

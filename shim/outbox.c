@@ -135,6 +135,7 @@ static int post(struct call *call, struct letter letter) {
     letter.pin = call->pin;
     if (call->statement && call->statement->text)
         letter.statement = *call->statement;
+    letter.settled = call->settled;
     letter.empties = call->discard_all || call->drops == DROPS_ALL;
     if (call->drops == DROPS_ONE && (letter.drops = find_dropped(call) != NULL))
         letter.statement = *find_dropped(call);
@@ -273,8 +274,8 @@ bool letter_send(const struct letter *letter, struct server *server, uint64_t nu
         return prepare(letter, server, name);
     case LETTER_QUERY_PREPARED:
         if (letter->statement.text)
-            return carried_send(server, &letter->statement, letter->count, letter->values, letter->lengths,
-                                letter->formats, letter->result_format);
+            return carried_send(server, &letter->statement, letter->settled, letter->count, letter->values,
+                                letter->lengths, letter->formats, letter->result_format);
         return libpq->PQsendQueryPrepared(conn, name, letter->count, letter->values, letter->lengths,
                                           letter->formats, letter->result_format);
     case LETTER_DESCRIBE_PREPARED:

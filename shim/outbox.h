@@ -35,6 +35,7 @@ struct letter {
     const char *text, *name;
     struct prepared statement; /* of the handle's: to execute, describe, close or drop; text NULL: none */
     uint64_t number;           /* of the one that it prepares; 0: under the program's name */
+    bool settled;              /* not to be parsed again (carried.h) */
     bool taken;                /* the name to prepare is in use, which the server is to say */
     bool drops, empties;       /* the text drops `statement`, or all that the connection has */
     const Oid *types;

@@ -614,6 +614,34 @@ CASE(ordinary_texts, "", "words and backslashes in literals are no reason to kee
     PQfinish(second);
 }
 
+CASE(settings_in_pipeline, "", "nor does a setting in a pipeline change it: what cannot be had is refused") {
+    PGconn *first = open_handle(), *neighbour = open_handle();
+    expect_text(prepare(first, "q", "SELECT extract(epoch FROM '2020-01-01 00:00'::timestamptz)::bigint"),
+                "");
+    const char *before = execute(first, "q");
+    for (int i = 0; i < 2; i++) {
+        elsewhere(neighbour, i == 0);
+        expect_number(PQenterPipelineMode(first), 1);
+        static const char *const sql[] = {"BEGIN", "SET LOCAL TimeZone = 'Asia/Tokyo'"};
+        for (int j = 0; j < 2; j++)
+            expect_number(PQsendQueryParams(first, sql[j], 0, NULL, NULL, NULL, NULL, 0), 1);
+        expect_number(PQsendQueryPrepared(first, "q", 0, NULL, NULL, NULL, 0), 1);
+        expect_number(PQpipelineSync(first), 1);
+        expect_text(reply(first), "BEGIN");
+        no_more(first);
+        expect_text(reply(first), "SET");
+        no_more(first);
+        const char *came = came_to(first, PQgetResult(first));
+        expect(strcmp(came, before) == 0 || (sharing() && strcmp(came, "!26000") == 0));
+        no_more(first);
+        reply_is(first, PGRES_PIPELINE_SYNC);
+        expect_number(PQexitPipelineMode(first), 1);
+        ask(first, "ROLLBACK");
+    }
+    PQfinish(first);
+    PQfinish(neighbour);
+}
+
 CASE(moments, "", "'now' is when the statement was prepared") {
     PGconn *first = open_handle(), *neighbour = open_handle();
     expect_text(prepare(first, "q", "SELECT 'now'::timestamptz"), "");
