@@ -69,7 +69,8 @@ static void signal_program(struct descriptor *descriptor) {
 }
 
 static void take_back_signal(struct descriptor *descriptor) {
-    if (atomic_exchange(&descriptor->signalled, false) && has_number(descriptor))
+    bool rung = atomic_exchange(&descriptor->rung, false);
+    if ((atomic_exchange(&descriptor->signalled, false) || rung) && has_number(descriptor))
         empty(descriptor->number);
 }
 
@@ -121,7 +122,7 @@ static bool make_pair(struct descriptor *descriptor) {
     descriptor->generation = process_generation;
     atomic_store(&descriptor->severed, false);
     atomic_store(&descriptor->dammed, false);
-    if (atomic_load(&descriptor->signalled))
+    if (atomic_load(&descriptor->signalled) || atomic_load(&descriptor->rung))
         put_byte(descriptor);
     return true;
 }
@@ -197,8 +198,9 @@ static void mirror(struct descriptor *descriptor, struct server *server, int soc
 
 /* Nothing to take back, and the relay knows what to tell: what happens from now on it will see. */
 static bool is_as_awaited(struct descriptor *descriptor, struct server *server) {
-    return !atomic_load(&descriptor->signalled) && !atomic_load(&descriptor->dammed) &&
-           is_of_this_process(descriptor) && relay_is_armed(server, RELAY_INPUT);
+    return !atomic_load(&descriptor->signalled) && !atomic_load(&descriptor->rung) &&
+           !atomic_load(&descriptor->dammed) && is_of_this_process(descriptor) &&
+           relay_is_armed(server, RELAY_INPUT);
 }
 
 static bool is_in_step(struct descriptor *descriptor, struct server *server, enum await await) {
@@ -245,7 +247,8 @@ void descriptor_leave(struct descriptor *descriptor) {
     pthread_mutex_lock(&descriptor->lock);
     part(descriptor);
     bool idle = !is_of_this_process(descriptor) ||
-                (!atomic_load(&descriptor->signalled) && !atomic_load(&descriptor->dammed));
+                (!atomic_load(&descriptor->signalled) && !atomic_load(&descriptor->rung) &&
+                 !atomic_load(&descriptor->dammed));
     pthread_mutex_unlock(&descriptor->lock);
     if (idle)
         return;
@@ -272,13 +275,13 @@ void descriptor_signal(struct descriptor *descriptor) {
     errno = saved_errno;
 }
 
-/* Said before and after: whoever takes a signal back in between takes the byte, or leaves the word. */
+/* A word of its own, said after the byte: whoever takes a signal back in between may have taken the byte.
+ * Were it `signalled`, the relay would not be asked, and nobody be told of what comes next. */
 void descriptor_ring(struct descriptor *descriptor) {
     int saved_errno = errno;
     if (is_of_this_process(descriptor) && has_peer(descriptor)) {
-        atomic_store(&descriptor->signalled, true);
         send(atomic_load(&descriptor->peer), "", 1, MSG_DONTWAIT | MSG_NOSIGNAL);
-        atomic_store(&descriptor->signalled, true);
+        atomic_store(&descriptor->rung, true);
     }
     errno = saved_errno;
 }
@@ -362,6 +365,7 @@ struct descriptor *descriptor_new(struct handle *handle) {
         atomic_store(&descriptor->peer, -1);
         atomic_store(&descriptor->server, NULL);
         atomic_store(&descriptor->signalled, false);
+        atomic_store(&descriptor->rung, false);
         descriptor->handle = handle;
         bool made = make_pair(descriptor);
         pthread_mutex_unlock(&descriptor->lock);
@@ -392,6 +396,7 @@ void descriptor_free(struct descriptor *descriptor) {
 void descriptor_fork_child(struct descriptor *descriptor) {
     pthread_mutex_init(&descriptor->lock, NULL);
     part(descriptor);
+    atomic_store(&descriptor->rung, false);
     atomic_store(&descriptor->signalled, false);
     atomic_store(&descriptor->dammed, false);
 }

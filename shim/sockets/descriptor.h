@@ -39,6 +39,7 @@ struct descriptor {
     int socket;                      /* libpq's number of it, at the last descriptor_follow() */
     enum await await;                /* what for, then */
     _Atomic bool signalled;          /* there is a byte of ours in it */
+    _Atomic bool rung;               /* there may be one that descriptor_ring() put there */
     _Atomic bool dammed;             /* it is kept from being writable */
     _Atomic bool severed;            /* our end was closed past the guard: a new pair is needed */
     unsigned generation;             /* the process whose pair it is: a forked child makes one of its own */

@@ -112,3 +112,34 @@ CASE(surplus_is_closed, "PQONE_MODE=share PQONE_MAX_CONNECTIONS=1 PQONE_LINGER=3
     PQfinish(first);
     PQfinish(second);
 }
+
+static PGcancel *aim;
+static _Atomic bool fire;
+
+static void *fire_when_told(void *nothing) {
+    char problem[256];
+    while (!atomic_load(&enough))
+        if (atomic_exchange(&fire, false))
+            PQcancel(aim, problem, sizeof problem);
+    return nothing;
+}
+
+CASE(cancelled_in_any_moment, "PQONE_MODE=share PQONE_MAX_CONNECTIONS=1",
+     "a cancel in any moment of a query's delivery never leaves its owner waiting for the number in vain") {
+    PGconn *handle = open_handle();
+    pthread_t thread;
+    aim = PQgetCancel(handle);
+    neighbour_begins();
+    pthread_create(&thread, NULL, fire_when_told, NULL);
+    double end = seconds_now() + 6;
+    while (seconds_now() < end) {
+        send_query(handle, "SELECT pg_sleep(0.01)");
+        atomic_store(&fire, true);
+        wait_while_busy(handle);
+        drain(handle);
+    }
+    neighbour_ends();
+    pthread_join(thread, NULL);
+    PQfreeCancel(aim);
+    PQfinish(handle);
+}
