@@ -103,12 +103,10 @@ CASE(types, "", "one text with two parameter types is two statements") {
 CASE(another_connection, "", "executed on another connection than it was prepared on") {
     PGconn *first = open_handle(), *neighbour = open_handle();
     expect_text(prepare(first, "q", "SELECT 'mine'"), "");
-    const char *name = "the lease goes elsewhere";
     for (int i = 0; i < 4; i++) {
         elsewhere(neighbour, i % 2 == 0);
         expect_text(execute(first, "q"), "mine");
     }
-    (void)name;
     elsewhere(neighbour, true);
     PGresult *result = PQdescribePrepared(first, "q");
     expect_number(PQnfields(result), 1);
@@ -975,23 +973,6 @@ CASE(many, "", "three hundred statements, of which a connection keeps no more th
     nobody_pinned();
     const char *there = ask(first, "SELECT count(*) FROM pg_prepared_statements");
     expect_text(there, "150");
-    PQfinish(first);
-    PQfinish(second);
-}
-
-CASE(no_round_trip, "", "executed again where it is prepared, it is not prepared again") {
-    control("DROP TABLE IF EXISTS wares; CREATE TABLE wares AS SELECT 1 AS a; GRANT ALL ON wares TO PUBLIC");
-    PGconn *first = open_handle(), *second = open_handle();
-    expect_text(prepare(first, "q", "SELECT a FROM wares"), "");
-    expect_text(prepare(second, "w", "SELECT a FROM wares"), "");
-    for (int i = 0; i < 20; i++) {
-        expect_text(execute(first, "q"), "1");
-        expect_text(execute(second, "w"), "1");
-    }
-    /* In its own session, so that only what these two have is counted. */
-    if (sharing())
-        expect_text(ask(open_with("application_name=other"), "SELECT 1"), "1");
-    nobody_pinned();
     PQfinish(first);
     PQfinish(second);
 }
