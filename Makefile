@@ -8,7 +8,7 @@ LIBPQ_INCLUDE ?= $(shell pg_config --includedir 2>/dev/null)
 
 # Files that define the interposed symbols. They stay out of engine.a, so that the launcher and the unit
 # runner are never their own victims.
-FACADE := forward connect cancel callbacks asynchronous exec roads/dynlink sockets/guard sockets/options
+FACADE := forward connect cancel callbacks asynchronous preparing exec roads/dynlink sockets/guard sockets/options
 
 SANITIZE ?=
 sanitize := $(if $(SANITIZE),-fsanitize=$(SANITIZE) -fno-omit-frame-pointer -fno-sanitize-recover=undefined)

@@ -1,6 +1,7 @@
 /* asynchronous.c: exceptions of the table whose answer decides what the program waits for next, or what a
  * handle without a connection says. */
 #define _GNU_SOURCE
+#include "carried.h"
 #include "delivery.h"
 #include "facade.h"
 #include "pipeline.h"
@@ -15,6 +16,7 @@ EXPORT PGresult *PQgetResult(PGconn *conn) {
         return call.failure;
     PGresult *result = handle->libpq->PQgetResult(conn);
     call_gave(&call, handle, result);
+    carried_answered(handle, call.server, result);
     call_end(&call);
     return result;
 }
@@ -97,6 +99,8 @@ EXPORT int PQexitPipelineMode(PGconn *conn) {
     if (!(conn = call_begin_held(&call, handle)))
         return pipeline_exit(handle);
     int left = handle->libpq->PQexitPipelineMode(conn);
+    if (left)
+        carried_pipeline_over(handle, call.server);
     call_end(&call);
     return left;
 }

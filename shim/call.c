@@ -3,16 +3,11 @@
 #include "call.h"
 
 #include <errno.h>
-#include <execinfo.h>
-#include <fcntl.h>
-#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/syscall.h>
-#include <sys/uio.h>
-#include <unistd.h>
 
+#include "carried.h"
 #include "closing.h"
 #include "delivery.h"
 #include "lease.h"
@@ -27,58 +22,7 @@
 #include "watch/log.h"
 #include "watch/misuse.h"
 
-enum { OUTLINE = 120, CALLBACK_DEPTH = 256 };
-
-/* Whoever is inside a call got here from a callback, so libpq has frames above ours. */
-static bool is_inside(const struct libpq *libpq) {
-    void *frames[CALLBACK_DEPTH];
-    for (int i = 0, count = backtrace(frames, CALLBACK_DEPTH); i < count; i++)
-        if ((uintptr_t)frames[i] - libpq->begin < libpq->end - libpq->begin)
-            return true;
-    return false;
-}
-
-/* A call that was left by longjmp has been popped: its frame lies below ours, or something else stands
- * there by now, or a deeper call has left it intact by chance. So this may look into anybody's frame. */
-__attribute__((no_sanitize_address)) bool call_is_on_stack(uint64_t inside, const struct handle *handle) {
-    const struct call *call = call_of_word(inside);
-    return inside == call_word(call) && (uintptr_t)call > (uintptr_t)__builtin_frame_address(0) &&
-           call->here == CALL_HERE && is_inside(handle->libpq);
-}
-
-static bool is_poll(long number) {
-#ifdef SYS_poll
-    if (number == SYS_poll)
-        return true;
-#endif
-    return number == SYS_ppoll;
-}
-
-bool call_waits_elsewhere(const struct handle *handle, const PGconn *conn) {
-    uint64_t inside = atomic_load_explicit(&handle->inside, memory_order_relaxed);
-    int thread = call_thread(inside), error = errno;
-    char path[64], text[256];
-    long number = -1;
-    unsigned long long first = 0;
-    struct pollfd polled = {.fd = -1};
-    if (!inside || thread == process_thread())
-        return false;
-    snprintf(path, sizeof path, "/proc/self/task/%d/syscall", thread);
-    int file = open(path, O_RDONLY | O_CLOEXEC);
-    ssize_t length = file < 0 ? 0 : read(file, text, sizeof text - 1);
-    if (file >= 0)
-        close(file);
-    text[length > 0 ? length : 0] = '\0';
-    /* libpq waits in poll, for one descriptor; what it polls lies on the other's stack, so the kernel reads
-     * it. */
-    if (sscanf(text, "%ld 0x%llx", &number, &first) == 2 && is_poll(number)) {
-        struct iovec into = {&polled, sizeof polled}, from = {(void *)(uintptr_t)first, sizeof polled};
-        if (process_vm_readv(getpid(), &into, 1, &from, 1, 0) != (ssize_t)sizeof polled)
-            polled.fd = -1;
-    }
-    errno = error;
-    return polled.fd >= 0 && polled.fd == handle->libpq->PQsocket(conn);
-}
+enum { OUTLINE = 120 };
 
 /* Of the functions that need the handle's own PGconn, those that only look at it. */
 static bool only_looks(const char *function) {
@@ -219,11 +163,15 @@ static void pin_for_letter(struct handle *handle, struct server *server, const s
         return;
     struct verdict verdict = {.reason = PIN_NONE};
     struct reading reading = reading_of(handle, NULL);
-    if (letter->text)
-        verdict = statement_judge(letter->text, &reading);
-    enum pin_reason reason = letter->pin != PIN_NONE ? letter->pin : verdict.reason;
+    const char *text = letter->text ? letter->text : letter->statement.text;
+    if (text && !letter->drops && !letter->empties)
+        verdict = statement_judge(text, &reading);
+    enum pin_reason reason =
+        letter->pin != PIN_NONE || (letter->number && !letter->taken) ? letter->pin : verdict.reason;
     if (reason != PIN_NONE)
-        pin_for(handle, server, reason, letter->text, &verdict);
+        pin_for(handle, server, reason, text, &verdict);
+    if (reason != PIN_NONE && (verdict.reparses || reason == PIN_PREPARED))
+        carried_surrender(handle, server);
 }
 
 static enum turn look_for_delivery(struct handle *handle,
@@ -242,6 +190,7 @@ static enum turn look_for_delivery(struct handle *handle,
 /* What no connection was had for is over with its last result. */
 static PGresult *failed_result(struct handle *handle) {
     PGresult *result = delivery_failure(handle);
+    carried_never_sent(handle);
     if (!handle->posted && handle->busy)
         busy_ends(handle);
     return result;
@@ -261,11 +210,14 @@ static inline void start(struct call *call, struct handle *handle) {
     if (__builtin_expect(outer != 0, 0) && !call_is_on_stack(outer, handle))
         abandon(handle, call, outer);
     call->discard_all = call->posted = call->unsent = call->fetched = false;
-    call->query = NULL;
+    call->named = call->taken = call->settled = false;
+    call->query = call->text = NULL;
+    call->statement = NULL;
+    call->drops = DROPS_NONE;
     atomic_store_explicit(&handle->now, recorder_now(), memory_order_relaxed);
 }
 
-static enum pin_reason judge(const struct handle *handle, enum pin_reason pin, const char *query,
+static enum pin_reason judge(struct call *call, struct handle *handle, enum pin_reason pin, const char *query,
                              struct verdict *verdict) {
     struct server *held = lease_held(handle);
     if (!query || (held && held->state == SERVER_OWN))
@@ -274,28 +226,32 @@ static enum pin_reason judge(const struct handle *handle, enum pin_reason pin, c
     *verdict = statement_judge(query, &reading);
     if (__builtin_expect((verdict->traits & STATEMENT_DATABASE_DDL) != 0, 0))
         sets_close_idle(NULL);
+    call->discard_all = (verdict->traits & STATEMENT_DISCARD_ALL) != 0;
+    if (__builtin_expect(verdict->reason == PIN_PREPARED, 0) && pin == PIN_NONE && !call->named &&
+        carried_drops(call, handle, query))
+        *verdict = (struct verdict){.reason = PIN_NONE, .traits = verdict->traits, .culprit = query};
     return pin == PIN_NONE ? verdict->reason : pin;
 }
 
 /* A new connection gave another view of the server, which may read the text in another way. */
-static void judge_again(struct call *call, const struct handle *handle, struct verdict *verdict) {
-    if (!call->query || call->pin != PIN_NONE)
-        return;
-    struct reading reading = reading_of(handle, NULL);
-    *verdict = statement_judge(call->query, &reading);
-    call->pin = verdict->reason;
+static void judge_again(struct call *call, struct handle *handle, struct verdict *verdict) {
+    if (call->query && call->pin == PIN_NONE)
+        call->pin = judge(call, handle, PIN_NONE, call->query, verdict);
 }
 
 /* With a lease that was had just now. */
 static PGconn *begin_on(struct call *call, struct handle *handle, struct server *server,
                         const struct verdict *verdict) {
     const char *query = call->query;
-    call->discard_all = (verdict->traits & STATEMENT_DISCARD_ALL) != 0;
+    call->text = query;
     /* Who only watches has nothing to keep apart, not even while it is being opened. */
     if (call->pin != PIN_NONE && server->state != SERVER_OWN && settings()->mode != MODE_OBSERVE)
         pin_for(handle, server, call->pin, query, verdict);
-    if (query)
-        server->parsed_by = atomic_load_explicit(&handle->number, memory_order_relaxed);
+    if (__builtin_expect(carried_is_concerned(call, handle, verdict), 0) && server->state == SERVER_OPEN &&
+        settings()->mode == MODE_SHARE)
+        carried_mind(call, handle, server, verdict);
+    if (query && !call->named)
+        server_parses(server, atomic_load_explicit(&handle->number, memory_order_relaxed));
     if (__builtin_expect(atomic_load_explicit(&unused_is_watched, memory_order_relaxed), 0) && query)
         unused_note(handle, query);
     PGconn *conn = enter(call, handle, server);
@@ -303,23 +259,33 @@ static PGconn *begin_on(struct call *call, struct handle *handle, struct server 
     return conn;
 }
 
-PGconn *call_begin(struct call *call, struct handle *handle, enum pin_reason pin, const char *query) {
+static PGconn *begin(struct call *call, struct handle *handle, enum pin_reason pin, const char *query,
+                     bool named) {
     struct verdict verdict = {.reason = PIN_NONE};
     start(call, handle);
     call->query = query;
+    call->named = named;
+    call->sends = false;
     atomic_store_explicit(&handle->speaks, true, memory_order_relaxed);
     if (__builtin_expect(handle->refused, 0))
         return NULL;
     if (__builtin_expect(atomic_load_explicit(&handle->posted, memory_order_relaxed) != NULL, 0))
         wait_for_delivery(handle);
     const struct identity *known = handle->identity;
-    call->pin = judge(handle, pin, query, &verdict);
+    call->pin = judge(call, handle, pin, query, &verdict);
     struct server *server = lease_take(handle);
     if (!server)
         return NULL;
     if (__builtin_expect(handle->identity != known, 0))
         judge_again(call, handle, &verdict);
     return begin_on(call, handle, server, &verdict);
+}
+
+PGconn *call_begin(struct call *call, struct handle *handle, enum pin_reason pin, const char *query) {
+    return begin(call, handle, pin, query, false);
+}
+PGconn *call_begin_statement(struct call *call, struct handle *handle, const char *text) {
+    return begin(call, handle, PIN_NONE, text, true);
 }
 
 static void note_execute(struct handle *handle, const char *name) {
@@ -359,13 +325,16 @@ PGconn *call_begin_result(struct call *call, struct handle *handle) {
     return call_begin_held(call, handle);
 }
 
-PGconn *call_begin_send(struct call *call, struct handle *handle, enum pin_reason pin, const char *query) {
+static PGconn *begin_send(struct call *call, struct handle *handle, enum pin_reason pin, const char *query,
+                          bool named) {
     struct verdict verdict = {.reason = PIN_NONE};
     if (!handle->set->target || settings()->mode != MODE_SHARE) /* it has its own, or is in trouble */
-        return call_begin(call, handle, pin, query);
+        return begin(call, handle, pin, query, named);
     handle->unsynced = true;
     start(call, handle);
     call->query = query;
+    call->named = named;
+    call->sends = true;
     call->handle = handle;
     atomic_store_explicit(&handle->speaks, true, memory_order_relaxed);
     if (__builtin_expect(handle->refused, 0))
@@ -376,15 +345,27 @@ PGconn *call_begin_send(struct call *call, struct handle *handle, enum pin_reaso
         return NULL;
     }
     const struct identity *known = handle->identity;
-    call->pin = judge(handle, pin, query, &verdict);
-    struct server *server = handle->posted ? NULL : lease_try(handle);
-    if (!server) {
+    call->pin = judge(call, handle, pin, query, &verdict);
+    /* What it has prepared has to be there first, which takes an answer, once in a session's life. */
+    bool waits = __builtin_expect(handle->statements != NULL, 0) && !handle->pipelined &&
+                 !call->discard_all && (verdict.reparses || verdict.reparses_locally);
+    struct server *server = handle->posted ? NULL : waits ? lease_take(handle) : lease_try(handle);
+    if (!server && !waits) {
+        handle->reparses |= verdict.reparses_locally;
         call->posted = !lease_held(handle); /* else it is another process's, as the message says */
-        return NULL;
     }
+    if (!server)
+        return NULL;
     if (__builtin_expect(handle->identity != known, 0))
         judge_again(call, handle, &verdict);
     return begin_on(call, handle, server, &verdict);
+}
+
+PGconn *call_begin_send(struct call *call, struct handle *handle, enum pin_reason pin, const char *query) {
+    return begin_send(call, handle, pin, query, false);
+}
+PGconn *call_begin_send_statement(struct call *call, struct handle *handle, const char *text) {
+    return begin_send(call, handle, PIN_NONE, text, true);
 }
 
 PGconn *call_begin_send_named(struct call *call, struct handle *handle, const char **name) {
@@ -468,14 +449,14 @@ int call_post(struct call *call, struct letter *letter) {
 }
 
 /* The program itself made its session new: what pinned it is gone. */
-static void lift_pin(struct handle *handle, struct server *server) {
-    if (handle->taint == TAINT_UNKNOWN)
-        return;
+static void session_is_new(struct handle *handle, struct server *server) {
     uint32_t lifted = 0;
     for (uint32_t reason = 0; reason < PIN_REASONS; reason++)
         if (reason != PIN_MODE && pin_row(reason)->taint == TAINT_RESETTABLE)
             lifted |= UINT32_C(1) << reason;
-    lease_unpin(handle, server, lifted);
+    if (handle->taint != TAINT_UNKNOWN)
+        lease_unpin(handle, server, lifted);
+    carried_discarded(handle, server);
 }
 
 /* The session ended under the handle. It keeps the remains, as without us: its next calls get libpq's own
@@ -560,7 +541,8 @@ void call_end(struct call *call) {
             busy_ends(handle);
         transaction_ends(handle);
         if (call->discard_all && libpq->PQerrorMessage(server->conn)[0] == '\0')
-            lift_pin(handle, server);
+            session_is_new(handle, server);
+        handle->reparses = false;
         if (atomic_load_explicit(&handle->pin, memory_order_relaxed) == PIN_NONE &&
             server->state == SERVER_OPEN) {
             /* From here on somebody else may have it: what the handle is asked next it answers itself. */
@@ -580,6 +562,8 @@ void call_end(struct call *call) {
         if (__builtin_expect(atomic_load_explicit(&results_are_kept, memory_order_relaxed), 0) &&
             status != PQTRANS_UNKNOWN)
             transaction_goes_on(handle, call, status);
+        if (__builtin_expect(call->discard_all, 0))
+            carried_discarded(handle, server); /* sent, with no transaction that it would be refused in */
         if (server->state != SERVER_OPENING)
             stay(handle, server, call, status);
     }

@@ -23,6 +23,15 @@ struct call {
     struct server *server;
     PGresult *failure;   /* of a query that no connection was had for: PQgetResult gives this one */
     enum pin_reason pin; /* what the call pins for, where it is posted */
+    const char *text;    /* what is sent: the query, or what goes in its place */
+    const struct prepared *statement; /* of the handle's, for a letter */
+    uint64_t dropped;                 /* the number of the one that the query drops */
+    enum { DROPS_NONE, DROPS_ONE, DROPS_ALL } drops;
+    char instead[80];
+    bool named;   /* the query was parsed before: a prepared statement's */
+    bool taken;   /* the name to prepare is in use */
+    bool settled; /* what the connection lacks is not to be had (carried.h) */
+    bool sends;   /* it waits for nobody, if it can be helped */
     bool discard_all;
     bool posted;  /* nothing was begun, since the handle waits for a connection, or now has to */
     bool unsent;  /* libpq has output that the socket does not take */
@@ -69,6 +78,10 @@ static inline void call_gave(struct call *call, const struct handle *handle, con
  * Returns libpq's own PGconn, or NULL: then the handle's error message says why nothing can be done, and
  * call_end() is not called. */
 PGconn *call_begin(struct call *call, struct handle *handle, enum pin_reason pin, const char *query);
+
+/* As call_begin(), for a prepared statement of the handle, of which this is the text. */
+PGconn *call_begin_statement(struct call *call, struct handle *handle, const char *text);
+PGconn *call_begin_send_statement(struct call *call, struct handle *handle, const char *text);
 
 /* As call_begin(), for a call on the prepared statement `name`. The unnamed one belongs to whoever parsed
  * last: for anybody else there is none. */

@@ -5,11 +5,10 @@
  *   handle that handle_of() has made NULL): the caller's own libpq gets it as it is.
  *   READ     answer_NAME(handle, …)        STATE  keep_NAME(handle, …)
  *   QUERY    as RUN, with the statement    RUN    call_begin … libpq's NAME … call_end
- *   NAMED    as RUN, with the statement's name
- *   SEND, SENDNAMED, SENDOTHER, SYNC, LATER  call_begin_… libpq's NAME … call_end, or post_NAME(&call, …)
+ *   SEND, SENDOTHER, SYNC, LATER  call_begin_… libpq's NAME … call_end, or post_NAME(&call, …)
  *   HELD     RUN if a lease is held, else the row's last column        COPY  HELD with an error message
  *   OFFLINE  offline_begin … libpq's NAME … offline_end
- *   CUSTOM   nothing here: connect.c, cancel.c, callbacks.c, asynchronous.c
+ *   CUSTOM   nothing here: connect.c, cancel.c, callbacks.c, asynchronous.c, preparing.c
  *   Inside a row's arguments `conn` is the PGconn that the forwarded call gets; answers take the others.
  */
 #define _GNU_SOURCE
@@ -72,20 +71,31 @@ static inline void gave_else(struct call *call, const struct handle *handle, con
 #define GAVE(result) _Generic((result), PGresult * : call_gave, default : gave_else)
 #define GIVEN(result) _Generic((result), PGresult * : (result), default : NULL)
 
+/* What is sent is call.text: DEALLOCATE drops a statement by another name than the program's. */
+static inline PGconn *begin_query(struct call *call, struct handle *handle, enum pin_reason pin,
+                                  const char **query) {
+    PGconn *conn = call_begin(call, handle, pin, *query);
+    *query = conn ? call->text : *query;
+    return conn;
+}
+static inline PGconn *begin_send(struct call *call, struct handle *handle, enum pin_reason pin,
+                                 const char **query) {
+    PGconn *conn = call_begin_send(call, handle, pin, *query);
+    *query = conn ? call->text : *query;
+    return conn;
+}
+
 #define FORWARD_RUN(pin, ...) \
     FORWARD_BETWEEN(call, &call, call_begin(&call, handle, PIN_##pin, NULL), call_end, __VA_ARGS__)
 #define FORWARD_QUERY(pin, ...) \
-    FORWARD_BETWEEN(call, &call, call_begin(&call, handle, PIN_##pin, query), call_end, __VA_ARGS__)
-#define FORWARD_NAMED(pin, ...) \
-    FORWARD_BETWEEN(call, &call, call_begin_named(&call, handle, stmt), call_end, __VA_ARGS__)
+    FORWARD_BETWEEN(call, &call, begin_query(&call, handle, PIN_##pin, &query), call_end, __VA_ARGS__)
 #define FORWARD_HELD(pin, ...) \
     FORWARD_BETWEEN(call, &call, call_begin_held(&call, handle), call_end, __VA_ARGS__)
 #define FORWARD_COPY(pin, ...) \
     FORWARD_BETWEEN(call, &call, call_begin_copy(&call, handle), call_end, __VA_ARGS__)
 #define FORWARD_OFFLINE(pin, ...) \
     FORWARD_BETWEEN(offline, &offline.call, offline_begin(&offline, handle), offline_end, __VA_ARGS__)
-#define FORWARD_SEND(pin, ...) FORWARD_OR_POST(call_begin_send(&call, handle, PIN_##pin, query), __VA_ARGS__)
-#define FORWARD_SENDNAMED(pin, ...) FORWARD_OR_POST(call_begin_send_named(&call, handle, &stmt), __VA_ARGS__)
+#define FORWARD_SEND(pin, ...) FORWARD_OR_POST(begin_send(&call, handle, PIN_##pin, &query), __VA_ARGS__)
 #define FORWARD_SENDOTHER(pin, ...) \
     FORWARD_OR_POST(call_begin_send(&call, handle, PIN_##pin, NULL), __VA_ARGS__)
 #define FORWARD_SYNC(pin, ...) FORWARD_OR_POST(call_begin_sync(&call, handle), __VA_ARGS__)

@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include "prepared.h"
 #include "set.h"
 #include "sockets/wishes.h"
 #include "watch/misuse.h"
@@ -156,6 +157,7 @@ bool handle_retire(struct handle *handle, const PGconn *conn) {
 void handle_free(struct handle *handle) {
     free(handle->error);
     wishes_forget(handle);
+    prepared_clear(&handle->statements);
     while (handle->parameters) {
         struct parameter *parameter = handle->parameters;
         handle->parameters = parameter->next;

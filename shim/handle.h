@@ -30,6 +30,7 @@ struct call;
 struct identity;
 struct waiter;
 struct descriptor;
+struct prepared;
 
 /* What the program set on its PGconn and must find again on whatever server connection it is leased. */
 struct manners {
@@ -89,8 +90,12 @@ struct handle {
     _Atomic unsigned transaction;   /* what its transaction did (transaction.h) */
     _Atomic(const char *) intruder; /* the function with which another thread came into a call, and where */
     _Atomic uint32_t intruder_place;
-    void *finished_at;   /* PQfinish was called inside a call, from there: its end closes */
-    _Atomic bool warned; /* a warning that nobody uses it stands (unused.h) */
+    void *finished_at;           /* PQfinish was called inside a call, from there: its end closes */
+    _Atomic bool warned;         /* a warning that nobody uses it stands (unused.h) */
+    struct prepared *statements; /* that PQprepare made, by the program's names (carried.h) */
+    bool unproven;               /* one of them was sent, and no answer was seen yet */
+    bool natural;                /* its session is its own, and statements go by the program's names there */
+    bool reparses; /* until its transaction ends literals may be read in another way than usual */
     struct ledger_handle *row;
     struct spans spans; /* with PQONE_TRACE */
 };

@@ -10,6 +10,7 @@
 #include "delivery.h"
 #include "growth.h"
 #include "housekeeping.h"
+#include "prepared.h"
 #include "quiet.h"
 #include "settings.h"
 #include "sockets/descriptor.h"
@@ -458,7 +459,8 @@ void lease_release(struct handle *handle, struct server *server) {
         descriptor_leave(descriptor);
     server_used_now(server);
     atomic_store_explicit(&server->holder, 0, memory_order_relaxed);
-    if (__builtin_expect(may_be_cancelled(server), 0)) {
+    /* Nobody waits while it is rid of its many prepared statements, either. */
+    if (__builtin_expect(may_be_cancelled(server) || server->names > PREPARED_MANY, 0)) {
         outlive_cancel(server);
         return;
     }

@@ -5,11 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "carried.h"
 #include "server.h"
-
-/* A statement that the handle itself never parsed: the server then says 26000, as it does where there is
- * none. Asking it to drop another's would cost an exchange, for which nobody here can wait. */
-static const char no_statement[] = "pqone: no statement of this connection";
 
 /* One block of memory for a letter and all it says: first counted, then filled. */
 struct room {
@@ -56,6 +53,11 @@ static void copy(struct room *room, struct letter *to, const struct letter *from
     copied.text = put_text(room, from->text);
     copied.name = put_text(room, from->name);
     copied.types = put(room, from->types, count * sizeof *from->types);
+    copied.statement.text = put_text(room, from->statement.text);
+    copied.statement.types =
+        put(room, from->statement.types, (size_t)from->statement.count * sizeof *from->statement.types);
+    copied.statement.name = NULL;
+    copied.statement.next = NULL;
     copied.lengths = put(room, from->lengths, count * sizeof *from->lengths);
     copied.formats = put(room, from->formats, count * sizeof *from->formats);
     copied.values = has_arrays ? put_values(room, from) : NULL;
@@ -101,6 +103,26 @@ static const char *problem_of(const struct letter *letter) {
     return NULL;
 }
 
+static const struct prepared *find_dropped(const struct call *call) {
+    const struct prepared *one = call->handle->statements;
+    while (one && one->number != call->dropped)
+        one = one->next;
+    return one;
+}
+
+/* What the handle has, once the letter is sent. */
+static void mind_list(struct handle *handle, const struct letter *letter) {
+    struct prepared *one = handle->statements;
+    if (letter->empties)
+        prepared_clear(&handle->statements);
+    while (letter->drops && one && one->number != letter->statement.number)
+        one = one->next;
+    if (letter->drops)
+        prepared_remove(&handle->statements, one);
+    if (letter->kind <= LETTER_QUERY_PARAMS)
+        carried_forget_unnamed(handle);
+}
+
 static int post(struct call *call, struct letter letter) {
     const struct handle *asked = call->handle;
     const char *problem = problem_of(&letter);
@@ -111,11 +133,18 @@ static int post(struct call *call, struct letter letter) {
         return 0;
     }
     letter.pin = call->pin;
+    if (call->statement && call->statement->text)
+        letter.statement = *call->statement;
+    letter.settled = call->settled;
+    letter.empties = call->discard_all || call->drops == DROPS_ALL;
+    if (call->drops == DROPS_ONE && (letter.drops = find_dropped(call) != NULL))
+        letter.statement = *find_dropped(call);
     struct letter *written = duplicate(&letter);
     if (!written) {
         handle_say(call->handle, "out of memory\n");
         return 0;
     }
+    mind_list(call->handle, &letter);
     return call_post(call, written);
 }
 
@@ -138,10 +167,13 @@ int post_PQsendQueryParams(struct call *call, const char *query, int nParams, co
 
 int post_PQsendPrepare(struct call *call, const char *stmtName, const char *query, int nParams,
                        const Oid *paramTypes) {
-    return post(
-        call,
-        (struct letter){
-            .kind = LETTER_PREPARE, .text = query, .name = stmtName, .count = nParams, .types = paramTypes});
+    return post(call, (struct letter){.kind = LETTER_PREPARE,
+                                      .text = query,
+                                      .name = stmtName,
+                                      .count = nParams,
+                                      .types = paramTypes,
+                                      .number = call->statement ? call->statement->number : 0,
+                                      .taken = call->taken});
 }
 
 int post_PQsendQueryPrepared(struct call *call, const char *stmt, int nParams, const char *const *paramValues,
@@ -184,28 +216,66 @@ int post_PQsetChunkedRowsMode(struct call *call, int chunkSize) {
 }
 
 const char *outbox_statement(const struct server *server, uint64_t number, const char *name) {
-    return (!name || !name[0]) && server->state == SERVER_OPEN && server->parsed_by != number ? no_statement
-                                                                                              : name;
+    return (!name || !name[0]) && server->state == SERVER_OPEN && server->parsed_by != number
+               ? prepared_nobodys
+               : prepared_foreign_name(name);
+}
+
+/* The name that a letter's statement has on the connection. */
+static const char *name_of(const struct letter *letter, struct server *server, uint64_t number,
+                           char ours[PREPARED_NAME]) {
+    if (letter->kind != LETTER_QUERY_PREPARED && letter->kind != LETTER_DESCRIBE_PREPARED &&
+        letter->kind != LETTER_CLOSE_PREPARED)
+        return letter->name;
+    if (!letter->statement.text)
+        return outbox_statement(server, number, letter->name);
+    const struct prepared *there = prepared_on(server, &letter->statement);
+    if (!there)
+        return prepared_nobodys;
+    prepared_write_name(there->number, ours);
+    if (letter->kind == LETTER_CLOSE_PREPARED)
+        prepared_remove(&server->prepared, there);
+    return ours;
+}
+
+static bool prepare(const struct letter *letter, struct server *server, const char *name) {
+    if (letter->taken)
+        return carried_send_taken(server, &letter->statement, letter->text, letter->count, letter->types);
+    if (!server->libpq->PQsendPrepare(server->conn, name, letter->text, letter->count, letter->types))
+        return false;
+    struct prepared *there =
+        letter->number ? prepared_put_on(server, letter->number, letter->text, letter->count, letter->types)
+                       : NULL;
+    if (there)
+        there->unproven = true;
+    return true;
 }
 
 bool letter_send(const struct letter *letter, struct server *server, uint64_t number) {
     const struct libpq *libpq = server->libpq;
     PGconn *conn = server->conn;
-    const char *name = letter->name;
-    if (letter->kind == LETTER_QUERY_PREPARED || letter->kind == LETTER_DESCRIBE_PREPARED ||
-        letter->kind == LETTER_CLOSE_PREPARED)
-        name = outbox_statement(server, number, name);
-    if (letter->text)
-        server->parsed_by = number;
+    char ours[PREPARED_NAME], instead[PREPARED_NAME + 32];
+    const char *name = name_of(letter, server, number, ours), *text = letter->text;
+    if (letter->drops) {
+        carried_write_drop(server, &letter->statement, instead, sizeof instead);
+        text = instead;
+    } else if (letter->empties) {
+        prepared_leave(server);
+    }
+    if (text && !letter->number)
+        server_parses(server, number);
     switch (letter->kind) {
     case LETTER_QUERY:
-        return libpq->PQsendQuery(conn, letter->text);
+        return libpq->PQsendQuery(conn, text);
     case LETTER_QUERY_PARAMS:
-        return libpq->PQsendQueryParams(conn, letter->text, letter->count, letter->types, letter->values,
+        return libpq->PQsendQueryParams(conn, text, letter->count, letter->types, letter->values,
                                         letter->lengths, letter->formats, letter->result_format);
     case LETTER_PREPARE:
-        return libpq->PQsendPrepare(conn, name, letter->text, letter->count, letter->types);
+        return prepare(letter, server, name);
     case LETTER_QUERY_PREPARED:
+        if (letter->statement.text)
+            return carried_send(server, &letter->statement, letter->settled, letter->count, letter->values,
+                                letter->lengths, letter->formats, letter->result_format);
         return libpq->PQsendQueryPrepared(conn, name, letter->count, letter->values, letter->lengths,
                                           letter->formats, letter->result_format);
     case LETTER_DESCRIBE_PREPARED:

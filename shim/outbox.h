@@ -8,6 +8,7 @@
 #define PQONE_OUTBOX_H
 
 #include "call.h"
+#include "prepared.h"
 
 enum letter_kind {
     LETTER_QUERY,
@@ -32,6 +33,11 @@ struct letter {
     int count;           /* of parameters; of rows in a chunk */
     int result_format;
     const char *text, *name;
+    struct prepared statement; /* of the handle's: to execute, describe, close or drop; text NULL: none */
+    uint64_t number;           /* of the one that it prepares; 0: under the program's name */
+    bool settled;              /* not to be parsed again (carried.h) */
+    bool taken;                /* the name to prepare is in use, which the server is to say */
+    bool drops, empties;       /* the text drops `statement`, or all that the connection has */
     const Oid *types;
     const char *const *values;
     const int *lengths, *formats;

@@ -5,6 +5,7 @@
 #include "delivery.h"
 #include "lease.h"
 #include "opening.h"
+#include "prepared.h"
 #include "sockets/descriptor.h"
 #include "sockets/wishes.h"
 #include "starting.h"
@@ -51,6 +52,8 @@ static void forget_sent(struct handle *handle) {
     starting_ends(handle);
     if (handle->posted)
         delivery_withdraw(handle);
+    prepared_clear(&handle->statements);
+    handle->unproven = handle->natural = handle->reparses = false;
 }
 
 void open_again(struct handle *handle) {

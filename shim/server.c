@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "claim.h"
+#include "prepared.h"
 #include "quiet.h"
 #include "set.h"
 #include "settings.h"
@@ -53,6 +54,9 @@ struct server *server_new(struct libpq *libpq, struct set *set, PGconn *conn) {
     server->identity = NULL;
     atomic_store(&server->cancel, NULL);
     server->dressed = server->parsed_by = 0;
+    server->parses_unproven = false;
+    server->prepared = NULL;
+    server->names = 0;
     server->taint = TAINT_UNTOUCHED;
     server->syncs = 0;
     server->generation = process_generation;
@@ -97,6 +101,7 @@ static void let_socket_go(struct server *server) {
 
 void server_forget(struct server *server) {
     let_socket_go(server);
+    prepared_leave(server);
     relay_forget(server);
     /* A signal handler of another thread may be sending its cancel right now; it takes milliseconds. What
      * comes later finds no key and does nothing. */
@@ -295,13 +300,18 @@ bool server_start_cleaning(struct server *server, bool rollback, bool reset) {
     struct libpq *libpq = server->libpq;
     libpq->PQuntrace(server->conn);
     libpq->PQsetNoticeReceiver(server->conn, silent_receiver, NULL);
-    server->dressed = 0;
+    server->dressed = server->parsed_by = 0;
     server->syncs = 0;
+    bool deallocate = !reset && server->names > PREPARED_MANY;
+    if (reset || deallocate)
+        prepared_leave(server);
     /* One flight, two transactions: DISCARD ALL refuses to run inside the one that ROLLBACK ends. */
     if (libpq->PQpipelineStatus(server->conn) != PQ_PIPELINE_OFF ||
         libpq->PQsetnonblocking(server->conn, 1) || !server_enter_pipeline(server) ||
         (rollback && !send_step(server, "ROLLBACK")) || (reset && !send_step(server, "DISCARD ALL")) ||
-        (!rollback && !reset && !atomic_load(&server->cancelling) && !send_after_cancel(server)))
+        (deallocate && !send_step(server, "DEALLOCATE ALL")) ||
+        (!rollback && !reset && !deallocate && !atomic_load(&server->cancelling) &&
+         !send_after_cancel(server)))
         return false;
     return libpq->PQflush(server->conn) >= 0;
 }

@@ -43,6 +43,7 @@ struct identity {
 };
 
 struct descriptor;
+struct prepared;
 
 struct server {
     _Atomic uint64_t lease;
@@ -61,14 +62,17 @@ struct server {
     _Atomic unsigned armed; /* what the relay waits for, and which relay (relay.c); 0: nothing */
     _Atomic int64_t
         resting; /* since when the next move is the program's; SERVER_MOVES, or CALL_MOVES inside a call */
-    _Atomic bool unread; /* it rests because an answer is there that nobody reads */
-    uint64_t parsed_by;  /* number of the handle whose unnamed statement the session may hold */
-    uint64_t dressed;    /* number of the handle whose manners it has */
-    enum taint taint;    /* while it is being cleaned */
-    int syncs;           /* answers that cleaning still waits for */
-    unsigned generation; /* the process that may use it (process.h) */
-    _Atomic bool forked; /* it was open at a fork: two processes have its descriptor */
-    int claim;           /* its place in the table of who uses it (fork.c), -1: none */
+    _Atomic bool unread;       /* it rests because an answer is there that nobody reads */
+    uint64_t parsed_by;        /* number of the handle whose unnamed statement the session may hold */
+    bool parses_unproven;      /* that one was sent in a pipeline, which may have failed before it */
+    uint64_t dressed;          /* number of the handle whose manners it has */
+    struct prepared *prepared; /* what is prepared there, by names of ours (prepared.h) */
+    unsigned names;            /* of ours that were made since it had none */
+    enum taint taint;          /* while it is being cleaned */
+    int syncs;                 /* answers that cleaning still waits for */
+    unsigned generation;       /* the process that may use it (process.h) */
+    _Atomic bool forked;       /* it was open at a fork: two processes have its descriptor */
+    int claim;                 /* its place in the table of who uses it (fork.c), -1: none */
     int64_t opened;
     _Atomic int64_t last_used;
     uint64_t socket_device, socket_inode; /* what the descriptor was, before we close a number */
@@ -131,6 +135,13 @@ bool server_has_its_descriptor(const struct server *server);
 /* Has the other side closed it? Costs one poll when nothing has come. Reads what has come (parameter
  * status, notices) with no notice receiver of the program's. The caller holds the lease. */
 bool server_is_dead(struct server *server);
+
+/* The handle of that number sends a text that becomes the session's unnamed statement. */
+static inline void server_parses(struct server *server, uint64_t number) {
+    if (server->parsed_by != number)
+        server->parses_unproven = server->libpq->PQpipelineStatus(server->conn) != PQ_PIPELINE_OFF;
+    server->parsed_by = number;
+}
 
 /* Pipeline mode on a connection of which another handle may have had the last answer row by row. */
 bool server_enter_pipeline(struct server *server);

@@ -66,6 +66,18 @@ static bool names_custom_setting(struct scanner rest) {
     }
 }
 
+/* Settings that decide what a literal becomes when its statement is prepared. */
+static bool is_read_with(const struct token *token) {
+    static const char *const names[] = {
+        "timezone",    "time",        "datestyle",       "intervalstyle",
+        "xmloption",   "xml",         "names",           "transform_null_equals",
+        "array_nulls", "lc_monetary", "backslash_quote", "standard_conforming_strings"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (is_setting(token, names[i]))
+            return true;
+    return false;
+}
+
 /* `SET local.x = 1` sets a custom setting of the session, so the word alone is not enough. */
 static void read_set(struct reader *reader) {
     struct scanner rest = reader->scanner;
@@ -76,6 +88,8 @@ static void read_set(struct reader *reader) {
         scanner_next(&rest);
         if (is_setting(&second, "seed") || names_custom_setting(rest))
             reader_pin(reader, PIN_CUSTOM_SETTING, &reader->lead, &second);
+        if (is_read_with(&second))
+            reader->verdict.reparses_locally = true;
         if (is_setting(&second, "search_path") || is_setting(&second, "schema"))
             reader->content |= CONTENT_SEARCH_PATH;
         read_plain(reader, 0);
@@ -451,7 +465,11 @@ static bool has_high_byte(const char *sql) {
 
 static struct verdict judge_afresh(const char *sql, const struct reading *reading) {
     if (!reading->backslash_safe_encoding && has_high_byte(sql))
-        return (struct verdict){PIN_UNREADABLE, pin_row(PIN_UNREADABLE)->taint, STATEMENT_WRITES, sql, 0};
+        return (struct verdict){.reason = PIN_UNREADABLE,
+                                .taint = pin_row(PIN_UNREADABLE)->taint,
+                                .traits = STATEMENT_WRITES,
+                                .reparses = true,
+                                .culprit = sql};
     struct reader reader;
     reader_start(&reader, sql, reading);
     size_t statements = 0;
@@ -499,7 +517,7 @@ static struct verdict point_into(struct verdict verdict, const char *from, const
 
 struct verdict statement_judge(const char *sql, const struct reading *reading) {
     if (!sql)
-        return (struct verdict){PIN_NONE, TAINT_UNTOUCHED, 0, "", 0};
+        return (struct verdict){.reason = PIN_NONE, .culprit = ""};
     size_t length = strlen(sql);
     if (length == 0 || length > REMEMBERED_LENGTH)
         return judge_afresh(sql, reading);

@@ -30,10 +30,25 @@ static bool only_blanks_between(const struct token *first, const struct token *l
     return true;
 }
 
+/* Of what pins, all but this may change how the server reads a statement that it is given later. */
+static bool reparses(enum pin_reason reason) {
+    switch (reason) {
+    case PIN_SEQUENCE:
+    case PIN_ADVISORY_LOCK:
+    case PIN_LISTEN:
+    case PIN_CURSOR:
+    case PIN_IDENTITY:
+        return false;
+    default:
+        return true;
+    }
+}
+
 void reader_pin(struct reader *reader, enum pin_reason reason, const struct token *first,
                 const struct token *last) {
     struct verdict *verdict = &reader->verdict;
     enum taint taint = pin_row(reason)->taint;
+    verdict->reparses |= reparses(reason);
     if (taint > verdict->taint)
         verdict->taint = taint;
     if (verdict->reason != PIN_NONE)
@@ -168,9 +183,13 @@ static void look_identifier(struct reader *reader) {
         struct scanner rest = reader->scanner;
         if (scanner_next(&rest).kind != TOKEN_OPEN || !call_is_local_setting(rest))
             reader_pin(reader, PIN_CUSTOM_SETTING, token, token);
-    } else if (token->word.flags & WORD_IS_REFUSED)
+        else
+            reader->verdict.reparses_locally = true;
+    } else if (token->word.flags & WORD_IS_REFUSED) {
         reader_pin(reader, token->word.reason, token, token);
-    else if (token->word.id == WORD_PG_SETTINGS && reader->update_seen)
+        if (strncasecmp(name, "pg_prepared_st", 14) == 0)
+            reader->verdict.reparses = reader->verdict.shows_prepared = true;
+    } else if (token->word.id == WORD_PG_SETTINGS && reader->update_seen)
         reader_pin(reader, PIN_CUSTOM_SETTING, token, token); /* a rule makes it set_config(…, false) */
     extend_chain(reader);
 }

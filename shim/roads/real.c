@@ -98,6 +98,7 @@ static void take_addresses(struct libpq *libpq, void *library) {
     take_address(library, "PQresultStatus", &libpq->PQresultStatus);
     take_address(library, "PQcmdStatus", &libpq->PQcmdStatus);
     take_address(library, "PQresultErrorMessage", &libpq->PQresultErrorMessage);
+    take_address(library, "PQresultErrorField", &libpq->PQresultErrorField);
 }
 
 static struct libpq *published(const void *function) {

@@ -36,6 +36,7 @@ struct libpq {
     __typeof__(&PQresultStatus) PQresultStatus;
     __typeof__(&PQcmdStatus) PQcmdStatus;
     __typeof__(&PQresultErrorMessage) PQresultErrorMessage;
+    __typeof__(&PQresultErrorField) PQresultErrorField;
 };
 
 enum { LIBPQ_COPIES = 8 };
