@@ -11,6 +11,7 @@
 #include "closing.h"
 #include "delivery.h"
 #include "lease.h"
+#include "pipeline.h"
 #include "settings.h"
 #include "sockets/descriptor.h"
 #include "sockets/wishes.h"
@@ -329,6 +330,7 @@ static PGconn *begin_send(struct call *call, struct handle *handle, enum pin_rea
     struct verdict verdict = {.reason = PIN_NONE};
     if (!handle->set->target || settings()->mode != MODE_SHARE) /* it has its own, or is in trouble */
         return begin(call, handle, pin, query, named);
+    handle->unsynced = true;
     start(call, handle);
     call->query = query;
     call->named = named;
@@ -400,9 +402,11 @@ PGconn *call_begin_later(struct call *call, struct handle *handle) {
 }
 
 PGconn *call_begin_sync(struct call *call, struct handle *handle) {
-    if (handle->pipelined && !handle->posted)
-        return call_begin_send(call, handle, PIN_NONE, NULL);
-    PGconn *conn = call_begin_later(call, handle);
+    bool begins = handle->pipelined && !handle->posted;
+    PGconn *conn = begins ? call_begin_send(call, handle, PIN_NONE, NULL) : call_begin_later(call, handle);
+    handle->unsynced = false;
+    if (begins)
+        return conn;
     call->posted = call->posted && delivery_in_pipeline(handle);
     if (!conn && !call->posted) {
         handle_say(handle, "cannot send pipeline when not in pipeline mode\n");
@@ -532,10 +536,12 @@ void call_end(struct call *call) {
     if (call->outer)
         return;
     PGTransactionStatusType status = libpq->PQtransactionStatus(server->conn);
-    if (status == PQTRANS_IDLE && libpq->PQpipelineStatus(server->conn) == PQ_PIPELINE_OFF) {
+    if (status == PQTRANS_IDLE && pipeline_is_at_rest(handle, server)) {
         if (atomic_load_explicit(&handle->busy, memory_order_relaxed))
             busy_ends(handle);
         transaction_ends(handle);
+        if (__builtin_expect(handle->unproven || server->parses_unproven, 0))
+            carried_pipeline_over(handle, server); /* all its answers were read, and none was an error */
         if (call->discard_all && libpq->PQerrorMessage(server->conn)[0] == '\0')
             session_is_new(handle, server);
         handle->reparses = false;

@@ -80,6 +80,7 @@ struct handle {
     _Atomic bool sending;             /* somebody is about to deliver it */
     _Atomic bool withdrawn;           /* a cancel came while it waited */
     bool pushes;                      /* its letters are not all out yet, which the program does not know */
+    bool unsynced;                    /* in pipeline mode it sent more after its last sync */
     bool pipelined;                   /* in pipeline mode while it holds no connection */
     _Atomic(struct descriptor *) descriptor; /* what PQsocket returns; NULL until it is asked for */
     _Atomic unsigned char wishes;            /* socket options that the program set (wishes.h) */

@@ -2,6 +2,7 @@
 #include "pipeline.h"
 
 #include "delivery.h"
+#include "server.h"
 
 static int refuse(struct handle *handle, const char *why) {
     handle_say(handle, why);
@@ -29,4 +30,19 @@ int pipeline_exit(struct handle *handle) {
 
 PGpipelineStatus pipeline_status(const struct handle *handle) {
     return handle->pipelined ? PQ_PIPELINE_ON : PQ_PIPELINE_OFF;
+}
+
+bool pipeline_is_at_rest(struct handle *handle, struct server *server) {
+    const struct libpq *libpq = handle->libpq;
+    PGpipelineStatus status = libpq->PQpipelineStatus(server->conn);
+    if (__builtin_expect(status == PQ_PIPELINE_OFF, 1))
+        return true;
+    /* Without a sync after it, what was sent is in a transaction of the server's, which libpq does not tell.
+     */
+    if (status != PQ_PIPELINE_ON || handle->unsynced || server->state != SERVER_OPEN ||
+        atomic_load_explicit(&handle->pin, memory_order_relaxed) != PIN_NONE ||
+        !libpq->PQexitPipelineMode(server->conn))
+        return false;
+    handle->pipelined = true;
+    return true;
 }

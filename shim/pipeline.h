@@ -9,4 +9,8 @@ int pipeline_enter(struct handle *handle);
 int pipeline_exit(struct handle *handle);
 PGpipelineStatus pipeline_status(const struct handle *handle);
 
+/* With no exchange under way: is the connection out of pipeline mode? One that its handle can give back
+ * leaves it, and the handle alone is in the mode. */
+bool pipeline_is_at_rest(struct handle *handle, struct server *server);
+
 #endif

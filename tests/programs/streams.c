@@ -160,6 +160,34 @@ CASE(pipeline, "", "a pipeline read while it is written: many queries, a sync af
     PQfinish(second);
 }
 
+CASE(pipeline_rests, "PQONE_MODE=share PQONE_MAX_CONNECTIONS=1",
+     "between two pipelines of a handle that stays in the mode others have the connection, but not before a "
+     "sync") {
+    no_trigger();
+    PGconn *first = open_handle(), *second = open_handle();
+    expect_number(PQenterPipelineMode(first), 1);
+    for (int round = 0; round < 3; round++) {
+        expect_number(send_params(first, "SELECT 'in it'"), 1);
+        expect_number(PQpipelineSync(first), 1);
+        only_reply(first, "in it");
+        reply_is(first, PGRES_PIPELINE_SYNC);
+        expect_number(PQpipelineStatus(first), PQ_PIPELINE_ON);
+        expect_text(ask(second, "SELECT 'between'"), "between");
+    }
+    expect_number(log_lines("over PQONE_MAX_CONNECTIONS", NULL), 0);
+    expect_backends(2, 1);
+    expect_number(send_params(first, "INSERT INTO crate VALUES (1)"), 1);
+    expect_number(PQsendFlushRequest(first), 1);
+    only_reply(first, "INSERT 0 1");
+    expect_text(ask(second, "SELECT count(*) FROM crate"), "0");
+    expect_number(PQpipelineSync(first), 1);
+    reply_is(first, PGRES_PIPELINE_SYNC);
+    expect_text(ask(second, "SELECT count(*) FROM crate"), "1");
+    expect_number(PQexitPipelineMode(first), 1);
+    PQfinish(first);
+    PQfinish(second);
+}
+
 CASE(pipeline_abort, "", "an error in the middle of a pipeline: the rest is aborted up to the sync") {
     no_trigger();
     PGconn *first = open_handle(), *second = open_handle();
