@@ -540,6 +540,8 @@ void call_end(struct call *call) {
         if (atomic_load_explicit(&handle->busy, memory_order_relaxed))
             busy_ends(handle);
         transaction_ends(handle);
+        if (__builtin_expect(handle->unproven || server->parses_unproven, 0))
+            carried_pipeline_over(handle, server); /* all its answers were read, and none was an error */
         if (call->discard_all && libpq->PQerrorMessage(server->conn)[0] == '\0')
             session_is_new(handle, server);
         handle->reparses = false;

@@ -124,7 +124,16 @@ static PGresult *prepare_taken(struct handle *handle, struct server *server, con
         return handle->libpq->PQexecParams(server->conn, refusal, 0, NULL, NULL, NULL, NULL, 0);
     if (!place(handle, server, old, ours, &failure))
         return failure;
-    return handle->libpq->PQprepare(server->conn, ours, text, count, types);
+    PGresult *result = handle->libpq->PQprepare(server->conn, ours, text, count, types);
+    if (went_well(handle->libpq, result)) { /* the first never came to be, in a pipeline that failed */
+        uint64_t number = old->number;
+        char *name = strdup(old->name);
+        prepared_remove(&handle->statements, old);
+        if (name)
+            prepared_add(&handle->statements, number, name, text, count, types);
+        free(name);
+    }
+    return result;
 }
 
 /* Would the statement be carried? Else the call pins, and goes as it came. */
@@ -364,6 +373,7 @@ int carried_PQsendDescribePrepared(struct call *call, struct handle *handle, con
     PGresult *failure = NULL;
     const struct prepared *one = prepared_named(handle->statements, name);
     bool may_wait = one && !handle->posted && !handle->pipelined;
+    handle->unsynced = true; /* the connection may be in pipeline mode */
     PGconn *conn = may_wait ? call_begin(call, handle, PIN_NONE, NULL)
                    : one    ? call_begin_send(call, handle, PIN_NONE, NULL)
                             : call_begin_send_named(call, handle, &name);

@@ -161,6 +161,12 @@ static void become_natural(struct handle *handle, struct server *server, bool al
         lease_pin(handle, server, PIN_PREPARED, NULL);
     if (!may_ask(handle, server) || (!handle->statements && !(all && server->prepared)))
         return;
+    for (struct prepared *one = handle->statements, *next; one; one = next) {
+        const struct prepared *there = prepared_on(server, one);
+        next = one->next;
+        if (there && there->unproven) /* it may not exist */
+            prepared_remove(&handle->statements, one);
+    }
     carried_be_quiet(server);
     if (server->prepared)
         run(server, "DEALLOCATE ALL");
@@ -210,8 +216,8 @@ void carried_doubt(struct handle *handle, struct server *server) {
     for (struct prepared *one = handle->statements; one; one = one->next)
         one->unproven = false;
     handle->unproven = false;
-    handle->natural = true;
     lease_pin(handle, server, PIN_PREPARED, NULL);
+    handle->taint = TAINT_UNKNOWN; /* which text is behind a name is not known for certain */
 }
 
 void carried_answered(struct handle *handle, struct server *server, const PGresult *result) {

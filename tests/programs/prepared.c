@@ -798,6 +798,39 @@ CASE(pipeline_fails, "", "what a failed pipeline never prepared is unknown, what
     PQfinish(neighbour);
 }
 
+CASE(pipeline_stays, "", "in pipeline mode throughout, prepared in one flight and executed in others") {
+    PGconn *first = open_handle(), *neighbour = open_handle();
+    expect_number(PQenterPipelineMode(first), 1);
+    for (int i = 0; i < 6; i++) {
+        if (i == 0 || i == 3) {
+            expect_number(PQsendPrepare(first, i ? "bad" : "q",
+                                        i ? "SELECT * FROM no_such_table" : "SELECT 'first'", 0, NULL),
+                          1);
+            expect_number(PQpipelineSync(first), 1);
+            if (i)
+                expect_text(reply_error(first), "42P01");
+            else
+                reply_is(first, PGRES_COMMAND_OK);
+            no_more(first);
+            reply_is(first, PGRES_PIPELINE_SYNC);
+        }
+        elsewhere(neighbour, i % 2 == 0);
+        expect_number(PQsendQueryPrepared(first, "q", 0, NULL, NULL, NULL, 0), 1);
+        expect_number(PQpipelineSync(first), 1);
+        only_reply(first, "first");
+        reply_is(first, PGRES_PIPELINE_SYNC);
+    }
+    expect_number(PQsendQueryPrepared(first, "bad", 0, NULL, NULL, NULL, 0), 1);
+    expect_number(PQpipelineSync(first), 1);
+    expect_text(reply_error(first), "26000");
+    no_more(first);
+    reply_is(first, PGRES_PIPELINE_SYNC);
+    expect_number(PQexitPipelineMode(first), 1);
+    expect_text(execute(first, "q"), "first");
+    PQfinish(first);
+    PQfinish(neighbour);
+}
+
 CASE(queued, "PQONE_MODE=share PQONE_MAX_CONNECTIONS=1",
      "queued: prepared, executed, described, dropped, with a name in use") {
     PGconn *first = open_handle(), *second = open_handle(), *third = open_handle();
