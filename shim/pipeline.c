@@ -1,7 +1,6 @@
 /* pipeline.c: entering and leaving pipeline mode needs no server. */
 #include "pipeline.h"
 
-#include "carried.h"
 #include "delivery.h"
 #include "server.h"
 
@@ -44,7 +43,6 @@ bool pipeline_is_at_rest(struct handle *handle, struct server *server) {
         atomic_load_explicit(&handle->pin, memory_order_relaxed) != PIN_NONE ||
         !libpq->PQexitPipelineMode(server->conn))
         return false;
-    carried_pipeline_over(handle, server);
     handle->pipelined = true;
     return true;
 }
