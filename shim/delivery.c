@@ -231,7 +231,7 @@ static void time_is_over(struct set *set, struct waiter *waiter) {
     fail(set, waiter, FAILURE_TIME);
     atomic_fetch_add(&recorder()->counters.wait_timeouts, 1);
     pthread_mutex_unlock(&set->lock); /* the waiter may be gone from here on */
-    wait_name_holders(&noted, holders, sizeof holders);
+    wait_name_holders(&noted, HOLDERS_IN_LOG, holders, sizeof holders);
     log_event(
         LOG_WAIT, site, 0,
         "no server connection to %s became free in %g s (PQONE_WAIT_TIMEOUT), the query failed; %u open, "
@@ -327,7 +327,7 @@ bool delivery_in_pipeline(const struct handle *handle) {
 static void say_that_time_is_over(const struct handle *handle, const struct waiter *waiter, char *text,
                                   size_t size) {
     char holders[700];
-    wait_name_holders(&waiter->holders, holders, sizeof holders);
+    wait_name_holders(&waiter->holders, HOLDERS_IN_MESSAGE, holders, sizeof holders);
     snprintf(
         text, size,
         "pqone: no server connection to %s became free in %g s (PQONE_WAIT_TIMEOUT); %u open, leased by the "

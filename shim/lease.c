@@ -215,13 +215,14 @@ static void time_is_over(struct set *set, struct handle *handle) {
     wait_note_holders(set, &noted);
     unsigned open = set->open;
     pthread_mutex_unlock(&set->lock);
-    wait_name_holders(&noted, holders, sizeof holders);
+    wait_name_holders(&noted, HOLDERS_IN_MESSAGE, holders, sizeof holders);
     double seconds = (double)settings()->wait_timeout / 1e9;
     atomic_fetch_add(&recorder()->counters.wait_timeouts, 1);
     handle_sayf(handle,
                 "pqone: no server connection to %s became free in %g s (PQONE_WAIT_TIMEOUT); %u open, "
                 "leased by the handles opened at %s\n",
                 set_name(set), seconds, open, holders);
+    wait_name_holders(&noted, HOLDERS_IN_LOG, holders, sizeof holders);
     log_event(LOG_WAIT, handle->site, 0,
               "no server connection to %s became free in %g s (PQONE_WAIT_TIMEOUT), the call failed; %u "
               "open, leased by the handles "

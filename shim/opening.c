@@ -193,6 +193,7 @@ void open_completed(struct handle *handle, struct server *server) {
         server->state = SERVER_OWN;
     if (settings()->mode == MODE_SESSION && listed) {
         lease_pin(handle, server, PIN_MODE, NULL);
+        lease_say_over_cap(set, handle->site, "with PQONE_MODE=session each handle has one of its own");
         return;
     }
     lease_unpin(handle, server, UINT32_C(1) << PIN_CONNECTING);

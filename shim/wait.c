@@ -10,6 +10,7 @@
 
 #include "lease.h"
 #include "watch/call_site.h"
+#include "watch/log.h"
 
 enum { MOMENT = 50000000, GONE = 300000000, PATIENCE = 500000000 };
 #define BUSY_PATIENCE INT64_C(3000000000) /* nanoseconds */
@@ -311,12 +312,16 @@ void wait_note_holders(const struct set *set, struct holders *holders) {
     }
 }
 
-void wait_name_holders(const struct holders *holders, char *text, size_t size) {
+void wait_name_holders(const struct holders *holders, enum holders_in where, char *text, size_t size) {
     size_t used = 0;
     text[0] = '\0';
     for (unsigned i = 0; i < holders->named && used + 40 < size; i++) {
-        char name[200];
-        call_site_name(holders->sites[i], name, sizeof name);
+        char known[200];
+        const char *name = known;
+        if (where == HOLDERS_IN_LOG)
+            name = log_site(holders->sites[i], known);
+        else
+            call_site_name(holders->sites[i], known, sizeof known);
         int length = snprintf(text + used, size - used, "%s%s%s", i ? ", " : "", name,
                               holders->pinned[i] ? " (pinned)" : "");
         used += (size_t)length < size - used ? (size_t)length : size - used - 1;

@@ -15,15 +15,17 @@
 #include "set.h"
 
 /* The call sites of those who hold the set's connections: noted under the set lock, put into words ("SITE,
- * SITE and 3 more") without it, because the loader is asked for names. */
+ * SITE and 3 more") without it, because the loader is asked for names. In a message for the program sites
+ * have the names that this process knows, in a log line they are log_site()'s: the launcher knows more. */
 enum { HOLDERS_NAMED = 3 };
+enum holders_in { HOLDERS_IN_MESSAGE, HOLDERS_IN_LOG };
 struct holders {
     uint32_t sites[HOLDERS_NAMED];
     bool pinned[HOLDERS_NAMED];
     unsigned named, others;
 };
 void wait_note_holders(const struct set *set, struct holders *holders);
-void wait_name_holders(const struct holders *holders, char *text, size_t size);
+void wait_name_holders(const struct holders *holders, enum holders_in where, char *text, size_t size);
 
 /* A posted waiter's way through the queue; it is in it until SENT or FAILED. */
 enum turn { TURN_WAITING, TURN_GRANTED, TURN_SENDING, TURN_SENT, TURN_FAILED };

@@ -45,9 +45,21 @@ static void remove_witness(const struct launch *launch) {
         unlink(witness_path(launch, path, sizeof path));
 }
 
+/* The library names every other bad value; this one it never sees, because it is told our directory. */
+static void say_bad_directory(const struct launch *launch) {
+    const char *value = getenv("PQONE_LEDGER_DIR");
+    struct settings unused;
+    char why[512];
+    settings_defaults(&unused);
+    if (!launch->silent && value && *value && !setting_parse("LEDGER_DIR", value, &unused, why, sizeof why))
+        say("%s; the default is used", why);
+    settings_clear(&unused);
+}
+
 bool launch_find_place(struct launch *launch, char *why, size_t size) {
     snprintf(launch->id, sizeof launch->id, "%d-%llu", (int)getpid(),
              (unsigned long long)incarnation_start(getpid()));
+    say_bad_directory(launch);
     if (!place_of_ledgers(launch->options.settings.ledger_dir, launch->directory, sizeof launch->directory,
                           why, size)) {
         launch->directory[0] = '\0';

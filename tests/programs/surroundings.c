@@ -60,6 +60,16 @@ CASE(mode_session, "PQONE_MODE=session PQONE_LINGER=1min",
         expect(backends() >= 1 && backends() <= 2);
     expect(*before != '\0');
 }
+CASE(session_over_the_cap, "PQONE_MODE=session PQONE_MAX_CONNECTIONS=1",
+     "session: a handle's own connection goes over MAX_CONNECTIONS, and the log says so") {
+    PGconn *first = open_handle(), *second = open_handle();
+    expect_text(ask(first, "SELECT 1"), "1");
+    expect_text(ask(second, "SELECT 2"), "2");
+    if (shimmed())
+        expect_number(log_lines("over PQONE_MAX_CONNECTIONS=1", "PQONE_MODE=session"), 1);
+    PQfinish(first);
+    PQfinish(second);
+}
 
 CASE(duplicate_fails, "PQONE_ON_DUPLICATE=fail",
      "ON_DUPLICATE=fail: a CONNECTION_BAD handle with a clear message") {

@@ -224,8 +224,8 @@ static void put_events(const struct block *block) {
     put_event(block, counters->waits, "1 wait for a server connection", "waits for a server connection");
     put_event(block, counters->wait_timeouts, "1 wait ended in a timeout: its call failed",
               "waits ended in a timeout: their calls failed");
-    put_event(block, counters->over_cap, "went over the cap once, where waiting could not have ended",
-              "times over the cap, where waiting could not have ended");
+    put_event(block, counters->over_cap, "went over the cap once; the log says why",
+              "times over the cap; the log says why");
     put_event(block, counters->replaced_dead, "1 server connection that died while idle was replaced",
               "server connections that died while idle were replaced");
     put_event(block, counters->handles_unlisted, "1 unfinished handle has no row: the ledger was full",

@@ -43,6 +43,11 @@ void gathering_begin(struct gathering *gathering, const struct ledger *ledger) {
     gathering->failed = gathering->failed || !gathering->site_texts;
 }
 
+/* An interpreter that adapts runs the same line of a script through other functions of its own later on. */
+static bool tells(const struct stack *stack, const struct frame *frame) {
+    return frame->script || !frame->noise || !stack->frames[0].script;
+}
+
 static char *text_of(struct gathering *gathering, uint32_t site) {
     struct stack stack;
     char *text = NULL;
@@ -52,7 +57,8 @@ static char *text_of(struct gathering *gathering, uint32_t site) {
     FILE *out = open_memstream(&text, &size);
     for (size_t i = 0; out && i < stack.count; i++) {
         char frame[1024];
-        fprintf(out, "%s\n", frame_text(&stack.frames[i], frame, sizeof frame));
+        if (tells(&stack, &stack.frames[i]))
+            fprintf(out, "%s\n", frame_text(&stack.frames[i], frame, sizeof frame));
     }
     if (!out || fclose(out) != 0) {
         free(text);

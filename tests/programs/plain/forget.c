@@ -1,6 +1,7 @@
 /* forget.c: opens three handles at two places, finishes one, and ends as asked: exit, _exit, kill, segv,
- * wait. */
+ * wait; or queue: one query behind another until its socket tells how that went. */
 #include <libpq-fe.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -42,6 +43,11 @@ int main(int count, char **arguments) {
     if (strcmp(end, "finish") == 0) {
         PQfinish(products);
         PQfinish(brands);
+    }
+    if (strcmp(end, "queue") == 0 && PQsendQuery(products, "SELECT pg_sleep(1)") &&
+        PQsendQuery(brands, "SELECT 2")) {
+        struct pollfd answer = {.fd = PQsocket(brands), .events = POLLIN};
+        poll(&answer, 1, 10000);
     }
     if (strcmp(end, "wait") == 0) {
         puts("ready");
