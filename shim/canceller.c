@@ -129,10 +129,11 @@ static struct server *aim_at(struct server *server, uint64_t number) {
         return NULL;
     /* In this order: whoever takes the lease next looks at `cancelling` after it has the lease. */
     atomic_fetch_add(&server->cancelling, 1);
-    /* Bare, a child may cancel what its parent runs; where nothing is shared, that is no other's query. */
-    bool same_process = server->generation == process_generation && process_is_set_up();
+    /* The lease first: who sees it sees the connection as it was made. Bare, a child may cancel what its
+     * parent runs; where nothing is shared, that is no other's query. */
     if (atomic_load(&server->lease) == LEASE_TAKEN(number) &&
-        (same_process || settings()->mode == MODE_OBSERVE))
+        ((server->generation == process_generation && process_is_set_up()) ||
+         settings()->mode == MODE_OBSERVE))
         return server;
     atomic_fetch_sub(&server->cancelling, 1);
     return NULL;

@@ -30,7 +30,7 @@ static void hold(struct handle *handle, struct server *server) {
     if (__builtin_expect(handle->inherited, 0) && atomic_load(&handle->row->state) == LEDGER_HANDLE_INHERITED)
         atomic_store(&handle->row->state, LEDGER_HANDLE_TAKEN);
     atomic_store_explicit(&server->holder, process_thread(), memory_order_relaxed);
-    atomic_store_explicit(&handle->server, server, memory_order_relaxed);
+    atomic_store_explicit(&handle->server, server, memory_order_release); /* a canceller may look */
 }
 
 void lease_drop(struct server *server) {
