@@ -68,6 +68,7 @@ struct handle {
     bool opening;       /* PQconnectStart was answered without a connect, and not polled to its end */
     unsigned starts_in; /* the process that its own PQconnectStart goes on in; 0: none does */
     _Atomic int64_t joins_until; /* it waits for another's until then; 0: it does not (starting.h) */
+    bool joins_refused;          /* the server had no room for its own connect */
     struct manners manners;
     char *error; /* error message while it holds no lease, or of ours; size bytes */
     size_t error_size;

@@ -354,7 +354,7 @@ static bool starts_without(struct handle *handle) {
     pthread_mutex_unlock(&set->lock);
     if (!live)
         handle->identity = NULL;
-    return live || starting_join(handle);
+    return live || starting_join(handle, false);
 }
 
 static PGconn *open_starting(struct handle *handle, const struct request *request) {
@@ -524,6 +524,28 @@ static PostgresPollingStatusType poll_joined(struct handle *handle) {
     return connect_after_all(handle);
 }
 
+/* The server has no room for one more: as a blocking connect would, the handle takes part in what the set
+ * has, or waits for what others are about to have. */
+static PostgresPollingStatusType take_part(struct handle *handle, struct server *server) {
+    struct set *set = handle->set;
+    if (!shares(set) || !growth_message_is_refusal(handle->libpq->PQerrorMessage(server->conn)))
+        return PGRES_POLLING_FAILED;
+    pthread_mutex_lock(&set->lock);
+    bool live = has_live_server(handle);
+    pthread_mutex_unlock(&set->lock);
+    if (!live)
+        handle->identity = NULL;
+    if (!live && !starting_join(handle, true))
+        return PGRES_POLLING_FAILED;
+    lease_unpin(handle, server, UINT32_C(1) << PIN_CONNECTING);
+    close_lease(handle, server);
+    handle->restyle = true;
+    handle->opening = !live;
+    if (live)
+        handle->status = CONNECTION_OK;
+    return live ? PGRES_POLLING_OK : PGRES_POLLING_READING;
+}
+
 PostgresPollingStatusType open_poll(struct handle *handle, bool reset) {
     struct server *server = lease_held(handle);
     if (!server && handle->opening)
@@ -549,6 +571,9 @@ PostgresPollingStatusType open_poll(struct handle *handle, bool reset) {
         server->state = SERVER_OWN;
         handle->status = CONNECTION_BAD;
         starting_ends(handle);
+        PostgresPollingStatusType shared = reset ? PGRES_POLLING_FAILED : take_part(handle, server);
+        if (shared != PGRES_POLLING_FAILED)
+            return shared;
         if (!reset)
             count_as_failed(handle);
     }

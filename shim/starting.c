@@ -13,16 +13,17 @@ static bool is_full(const struct set *set) {
     return set->starting > 0 && cap != SETTING_NO_LIMIT && set->open + set->connecting + set->starting >= cap;
 }
 
-bool starting_join(struct handle *handle) {
+bool starting_join(struct handle *handle, bool refused) {
     struct set *set = handle->set;
     pthread_mutex_lock(&set->lock);
-    bool full = is_full(set);
+    bool full = refused ? set->starting > 0 : is_full(set);
     pthread_mutex_unlock(&set->lock);
     /* Without a number to wait on nobody could tell the program that it is connected. */
-    struct descriptor *descriptor = full ? descriptor_new(handle) : NULL;
-    if (!descriptor)
+    struct descriptor *descriptor = atomic_load(&handle->descriptor);
+    if (!full || (!descriptor && !(descriptor = descriptor_new(handle))))
         return false;
     atomic_store(&handle->descriptor, descriptor);
+    handle->joins_refused = refused;
     int64_t until = recorder_now() + STARTING_PATIENCE;
     pthread_mutex_lock(&set->lock);
     atomic_store(&handle->joins_until, until);
@@ -33,7 +34,9 @@ bool starting_join(struct handle *handle) {
 }
 
 bool starting_joins_still(const struct handle *handle) {
-    return is_full(handle->set) && recorder_now() < atomic_load(&handle->joins_until);
+    const struct set *set = handle->set;
+    bool full = handle->joins_refused ? set->starting > 0 : is_full(set);
+    return full && recorder_now() < atomic_load(&handle->joins_until);
 }
 
 void starting_begins(struct handle *handle) {

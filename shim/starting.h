@@ -14,8 +14,9 @@
 /* Nanoseconds; as long as others wait for a blocking first connect. */
 #define STARTING_PATIENCE INT64_C(2000000000)
 
-/* May the handle join instead of connecting? Then it counts as one that does, and has a descriptor. */
-bool starting_join(struct handle *handle);
+/* May the handle join instead of connecting, or after its connect was refused for want of room? Then it
+ * counts as one that does, and has a descriptor. */
+bool starting_join(struct handle *handle, bool refused);
 
 /* Is it still to wait, or to connect for itself? Under the set lock. */
 bool starting_joins_still(const struct handle *handle);

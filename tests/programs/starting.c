@@ -58,6 +58,27 @@ static void finish_all(PGconn **handles, int count) {
         PQfinish(handles[i]);
 }
 
+CASE(no_room, "", "twelve connects of one loop under a role that may hold four: none fails") {
+    enum { COUNT = 12 };
+    PGconn *handles[COUNT];
+    PostgresPollingStatusType states[COUNT];
+    for (int i = 0; i < COUNT; i++) {
+        handles[i] = PQconnectStart("dbname=shop user=four");
+        expect(PQstatus(handles[i]) != CONNECTION_BAD);
+    }
+    connect_all(handles, states, COUNT, 5000);
+    if (sharing()) {
+        expect_connected(handles, states, COUNT);
+        expect(role_backends("four") <= 4);
+    } else {
+        int open = 0;
+        for (int i = 0; i < COUNT; i++)
+            open += states[i] == PGRES_POLLING_OK;
+        expect_number(open, 4);
+    }
+    finish_all(handles, COUNT);
+}
+
 CASE(at_the_cap, "PQONE_MAX_CONNECTIONS=2",
      "twenty connects of one loop at once need no more connections than may be") {
     enum { COUNT = 20 };
