@@ -544,7 +544,8 @@ void call_end(struct call *call) {
             carried_pipeline_over(handle, server); /* all its answers were read, and none was an error */
         if (call->discard_all && libpq->PQerrorMessage(server->conn)[0] == '\0')
             session_is_new(handle, server);
-        handle->reparses = false;
+        if (__builtin_expect(handle->reparses, 0))
+            handle->reparses = false;
         if (atomic_load_explicit(&handle->pin, memory_order_relaxed) == PIN_NONE &&
             server->state == SERVER_OPEN) {
             /* From here on somebody else may have it: what the handle is asked next it answers itself. */
