@@ -170,7 +170,9 @@ static void pin_for_letter(struct handle *handle, struct server *server, const s
         letter->pin != PIN_NONE || (letter->number && !letter->taken) ? letter->pin : verdict.reason;
     if (reason != PIN_NONE)
         pin_for(handle, server, reason, text, &verdict);
-    if (reason != PIN_NONE && (verdict.reparses || reason == PIN_PREPARED))
+    handle->rereads |= verdict.rereads || reason == PIN_ENCODING;
+    if (reason != PIN_NONE &&
+        (verdict.reparses || reason == PIN_PREPARED || (verdict.rereads && carried_holds_literal(handle))))
         carried_surrender(handle, server);
 }
 
@@ -348,7 +350,9 @@ static PGconn *begin_send(struct call *call, struct handle *handle, enum pin_rea
     call->pin = judge(call, handle, pin, query, &verdict);
     /* What it has prepared has to be there first, which takes an answer, once in a session's life. */
     bool waits = __builtin_expect(handle->statements != NULL, 0) && !handle->pipelined &&
-                 !call->discard_all && (verdict.reparses || verdict.reparses_locally);
+                 !call->discard_all &&
+                 (verdict.reparses ||
+                  ((verdict.rereads || verdict.reparses_locally) && carried_holds_literal(handle)));
     struct server *server = handle->posted ? NULL : waits ? lease_take(handle) : lease_try(handle);
     if (!server && !waits) {
         handle->reparses |= verdict.reparses_locally;

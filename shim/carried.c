@@ -53,9 +53,9 @@ static PGresult *prepare_there(struct handle *handle, struct server *server, con
     return result;
 }
 
-/* What its connection lacks would be read in another way there now than when it was prepared. */
-static bool is_settled(const struct handle *handle) {
-    return handle->natural || handle->reparses;
+/* If its connection lacks it: would it be read in another way there now than when it was prepared? */
+static bool is_settled(const struct handle *handle, const struct prepared *one) {
+    return handle->natural || (handle->reparses && one->literal);
 }
 
 /* Gives the name that `one` has on the connection, where it is prepared now if it was not. False: that
@@ -67,7 +67,7 @@ static bool place(struct handle *handle, struct server *server, const struct pre
         prepared_write_name(there->number, name);
         return true;
     }
-    if (is_settled(handle)) {
+    if (is_settled(handle, one)) {
         snprintf(name, PREPARED_NAME, "%s", prepared_nobodys);
         return true;
     }
@@ -95,12 +95,30 @@ void carried_forget_unnamed(struct handle *handle) {
     forget(handle, "");
 }
 
+/* A lease that does not end leaves the server no time to be rid of them. */
+static void drop_unnamed(struct handle *handle, struct server *server) {
+    const struct prepared *old = prepared_named(handle->statements, ""), *there = server->prepared;
+    PGTransactionStatusType status = status_of(server);
+    while (old && there && there->number != old->number)
+        there = there->next;
+    if (!old || !there || in_pipeline(handle, server) ||
+        (status != PQTRANS_IDLE && status != PQTRANS_INTRANS))
+        return;
+    char text[PREPARED_NAME + 32];
+    carried_be_quiet(server);
+    carried_write_drop(server, there, text, sizeof text);
+    handle->libpq->PQclear(handle->libpq->PQexec(server->conn, text));
+    server_dress(server, handle);
+}
+
 /* A new one is as bare: the server judges it. */
 static PGresult *prepare_new(struct handle *handle, struct server *server, const char *name, const char *text,
                              int count, const Oid *types) {
     char ours[PREPARED_NAME];
     uint64_t number = prepared_next();
     prepared_write_name(number, ours);
+    if (!name[0] && server->names > PREPARED_MANY)
+        drop_unnamed(handle, server);
     PGresult *result = handle->libpq->PQprepare(server->conn, ours, text, count, types);
     if (result && !name[0])
         carried_forget_unnamed(handle); /* the server drops the unnamed one first, whatever comes */
@@ -120,7 +138,7 @@ static PGresult *prepare_taken(struct handle *handle, struct server *server, con
                                const char *text, int count, const Oid *types) {
     char ours[PREPARED_NAME];
     PGresult *failure = NULL;
-    if (is_settled(handle) && !prepared_on(server, old))
+    if (is_settled(handle, old) && !prepared_on(server, old))
         return handle->libpq->PQexecParams(server->conn, refusal, 0, NULL, NULL, NULL, NULL, 0);
     if (!place(handle, server, old, ours, &failure))
         return failure;
@@ -140,7 +158,8 @@ static PGresult *prepare_taken(struct handle *handle, struct server *server, con
 static bool is_for_us(const struct handle *handle, const char *name, const char *text) {
     return name && text &&
            ((name[0] && prepared_named(handle->statements, name)) ||
-            (carries(handle) && !handle->reparses && !prepared_fixes_time(text)));
+            (carries(handle) && !((handle->reparses || handle->rereads) && prepared_holds_literal(text)) &&
+             !prepared_fixes_time(text)));
 }
 
 PGresult *carried_PQprepare(struct call *call, struct handle *handle, const char *name, const char *text,
@@ -189,7 +208,7 @@ PGresult *carried_PQexecPrepared(struct call *call, struct handle *handle, const
     for (int tries = 0; place(handle, call->server, one, ours, &result); tries++) {
         result = libpq->PQexecPrepared(conn, ours, count, values, lengths, formats, result_format);
         const struct prepared *there = prepared_on(call->server, one);
-        if (tries > 0 || is_settled(handle) || !there || !is_outdated(call->server, result))
+        if (tries > 0 || is_settled(handle, one) || !there || !is_outdated(call->server, result))
             break;
         prepared_remove(&call->server->prepared, there);
         if (prepared_on(call->server, one))
@@ -344,6 +363,7 @@ int carried_PQsendQueryPrepared(struct call *call, struct handle *handle, const 
                                 int result_format) {
     struct libpq *libpq = handle->libpq;
     const struct prepared *one = prepared_named(handle->statements, name);
+    bool unsaid = !name; /* libpq refuses */
     PGconn *conn =
         one ? call_begin_send_statement(call, handle, one->text) : call_begin_send_named(call, handle, &name);
     if (!conn && !call->posted)
@@ -352,17 +372,18 @@ int carried_PQsendQueryPrepared(struct call *call, struct handle *handle, const 
         one = prepared_named(handle->statements, name);
     if (!conn) {
         call->statement = one;
-        call->settled = is_settled(handle);
+        call->settled = one && is_settled(handle, one);
         return post_PQsendQueryPrepared(call, name, count, values, lengths, formats, result_format);
     }
     int sent;
-    if (one)
-        sent = carried_send(call->server, one, is_settled(handle), count, values, lengths, formats,
+    if (unsaid)
+        sent = libpq->PQsendQueryPrepared(conn, NULL, count, values, lengths, formats, result_format);
+    else if (one)
+        sent = carried_send(call->server, one, is_settled(handle, one), count, values, lengths, formats,
                             result_format);
     else
-        sent = libpq->PQsendQueryPrepared(
-            conn, one ? prepared_nobodys : outbox_statement(call->server, call->number, name), count, values,
-            lengths, formats, result_format);
+        sent = libpq->PQsendQueryPrepared(conn, outbox_statement(call->server, call->number, name), count,
+                                          values, lengths, formats, result_format);
     call_end(call);
     return sent;
 }

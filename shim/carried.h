@@ -65,6 +65,9 @@ static inline bool carried_is_concerned(const struct call *call, const struct ha
            call->drops != DROPS_NONE || call->discard_all;
 }
 
+/* Has the handle prepared anything that would be read in another way after a setting? */
+bool carried_holds_literal(const struct handle *handle);
+
 /* The handle becomes natural. In a pipeline or an aborted transaction nothing can be prepared: then what the
  * connection lacks is not to be had any more. */
 void carried_surrender(struct handle *handle, struct server *server);

@@ -120,7 +120,8 @@ static void run(struct server *server, const char *sql) {
     server->libpq->PQclear(server->libpq->PQexec(server->conn, sql));
 }
 
-/* Under its true name. One that the server refuses by now is gone; it must not take the transaction along. */
+/* Under its true name. One that the server refuses by now is gone; it must not take the transaction along,
+ * nor leave locks in it: a statement outlives what is rolled back, they do not. */
 static void prepare_truly(struct server *server, const struct prepared *one, bool in_transaction) {
     struct libpq *libpq = server->libpq;
     bool guarded = in_transaction && one->name[0]; /* the unnamed one would not outlive what guards it */
@@ -128,8 +129,7 @@ static void prepare_truly(struct server *server, const struct prepared *one, boo
         run(server, "SAVEPOINT pqone");
     PGresult *result = libpq->PQprepare(server->conn, one->name, one->text, one->count, one->types);
     if (guarded) {
-        if (libpq->PQresultStatus(result) != PGRES_COMMAND_OK)
-            run(server, "ROLLBACK TO SAVEPOINT pqone");
+        run(server, "ROLLBACK TO SAVEPOINT pqone");
         run(server, "RELEASE SAVEPOINT pqone");
     }
     libpq->PQclear(result);
@@ -245,10 +245,18 @@ void carried_pipeline_over(struct handle *handle, struct server *server) {
         prove(handle, server);
 }
 
+bool carried_holds_literal(const struct handle *handle) {
+    for (const struct prepared *one = handle->statements; one; one = one->next)
+        if (one->literal)
+            return true;
+    return false;
+}
+
 void carried_mind(struct call *call, struct handle *handle, struct server *server,
                   const struct verdict *verdict) {
-    bool reparses = verdict->reparses || call->pin == PIN_PREPARED || call->pin == PIN_ENCODING ||
-                    call->pin == PIN_FAST_PATH || (verdict->reparses_locally && handle->statements);
+    bool reparses = verdict->reparses || call->pin == PIN_PREPARED || call->pin == PIN_FAST_PATH ||
+                    ((verdict->rereads || verdict->reparses_locally || call->pin == PIN_ENCODING) &&
+                     carried_holds_literal(handle));
     if (call->discard_all)
         call->discard_all = handle->libpq->PQtransactionStatus(server->conn) == PQTRANS_IDLE;
     else if (__builtin_expect(reparses, 0) && !handle->natural)
@@ -258,6 +266,7 @@ void carried_mind(struct call *call, struct handle *handle, struct server *serve
     if (__builtin_expect(handle->unproven, 0) &&
         handle->libpq->PQpipelineStatus(server->conn) == PQ_PIPELINE_OFF)
         carried_doubt(handle, server);
+    handle->rereads |= verdict->rereads || call->pin == PIN_ENCODING;
     handle->reparses |= verdict->reparses_locally;
     if (call->drops != DROPS_NONE)
         carried_drop(call, handle, server);
@@ -267,7 +276,7 @@ void carried_mind(struct call *call, struct handle *handle, struct server *serve
 
 void carried_discarded(struct handle *handle, struct server *server) {
     prepared_clear(&handle->statements);
-    handle->unproven = handle->reparses = false;
+    handle->unproven = handle->reparses = handle->rereads = false;
     if (server)
         prepared_leave(server);
     if (handle->taint == TAINT_UNTOUCHED)

@@ -72,6 +72,7 @@ struct prepared *prepared_add(struct prepared **list, uint64_t number, const cha
     *added = (struct prepared){*list,
                                number,
                                prepared_hash(text, count, types),
+                               prepared_holds_literal(text),
                                false,
                                count,
                                (const Oid *)(void *)room,
@@ -139,6 +140,27 @@ static bool holds(const struct token *literal, const char *word) {
             !isalpha((unsigned char)literal->text[i + length]))
             return true;
     return false;
+}
+
+/* Strings and NULL (transform_null_equals), but for the NULL that is an operator's. */
+bool prepared_holds_literal(const char *text) {
+    struct scanner scanner = {.at = text, .end = text + strlen(text), .backslash_escapes = false};
+    bool is = false;
+    for (const char *at = text; *at; at++)
+        if ((unsigned char)*at > 127)
+            return true;
+    for (;;) {
+        struct token token = scanner_next(&scanner);
+        bool word = token.kind == TOKEN_WORD;
+        if (token.kind == TOKEN_END)
+            return false;
+        if (token.kind == TOKEN_STRING || token.kind == TOKEN_UNREADABLE ||
+            (token.kind == TOKEN_QUOTED && token.text[0] != '"') ||
+            (word && !is && token.length == 4 && strncasecmp(token.text, "null", 4) == 0))
+            return true;
+        is = word && ((token.length == 2 && strncasecmp(token.text, "is", 2) == 0) ||
+                      (token.length == 3 && strncasecmp(token.text, "not", 3) == 0));
+    }
 }
 
 bool prepared_fixes_time(const char *text) {

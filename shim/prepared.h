@@ -20,6 +20,7 @@ struct prepared {
     struct prepared *next;
     uint64_t number; /* of the handle's own PQprepare; on a connection, of what was prepared there */
     uint64_t hash;   /* of text and types */
+    bool literal;    /* settings may read its text in another way */
     bool unproven;   /* sent, and no answer seen yet; on a connection, only for who sent it */
     int count;       /* of types that were given, not of parameters */
     const Oid *types;
@@ -61,6 +62,9 @@ struct prepared *prepared_put_on(struct server *server, uint64_t number, const c
                                  const Oid *types);
 /* Its session is new. */
 void prepared_leave(struct server *server);
+
+/* Does the text hold anything that settings or the client's encoding may read in another way? */
+bool prepared_holds_literal(const char *text);
 
 /* Does the text hold a literal that means another moment each time it is read ('now', 'today')? The server
  * reads it once, when it prepares. */

@@ -53,7 +53,7 @@ static void forget_sent(struct handle *handle) {
     if (handle->posted)
         delivery_withdraw(handle);
     prepared_clear(&handle->statements);
-    handle->unproven = handle->natural = handle->reparses = false;
+    handle->unproven = handle->natural = handle->reparses = handle->rereads = false;
 }
 
 void open_again(struct handle *handle) {

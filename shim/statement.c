@@ -37,9 +37,17 @@ static bool is_setting(const struct token *token, const char *name) {
            strncasecmp(token->text + quoted, name, length) == 0;
 }
 
+/* What is not written plainly may be any. */
+static bool is_read_with(const struct token *token) {
+    bool quoted = token->kind == TOKEN_QUOTED;
+    return !reader_is_name(token) || (quoted && token->text[0] != '"') ||
+           reader_decides_reading(token->text + quoted, token->length - (quoted ? 2 : 0));
+}
+
 /* SET and RESET, with `token` the last word before the setting's name. A custom setting is one with a dot. */
 static void read_setting(struct reader *reader) {
     struct token name = reader->token, at = scanner_peek(&reader->scanner);
+    bool rereads = reader->verdict.rereads || is_read_with(&at);
     enum pin_reason reason = PIN_SETTING;
     if (reader_is_name(&at))
         name = at;
@@ -52,6 +60,7 @@ static void read_setting(struct reader *reader) {
             is_setting(&at, "seed")) /* no RESET brings the generator back */
             reason = PIN_CUSTOM_SETTING;
     reader_pin(reader, reason, &reader->lead, &name);
+    reader->verdict.rereads = rereads;
     reader_rest(reader);
 }
 
@@ -64,18 +73,6 @@ static bool names_custom_setting(struct scanner rest) {
         if (!reader_is_name(&token) || reader_is(&token, WORD_TO))
             return false;
     }
-}
-
-/* Settings that decide what a literal becomes when its statement is prepared. */
-static bool is_read_with(const struct token *token) {
-    static const char *const names[] = {
-        "timezone",    "time",        "datestyle",       "intervalstyle",
-        "xmloption",   "xml",         "names",           "transform_null_equals",
-        "array_nulls", "lc_monetary", "backslash_quote", "standard_conforming_strings"};
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
-        if (is_setting(token, names[i]))
-            return true;
-    return false;
 }
 
 /* `SET local.x = 1` sets a custom setting of the session, so the word alone is not enough. */

@@ -34,8 +34,9 @@ struct verdict {
     enum pin_reason reason; /* PIN_NONE: known harmless */
     enum taint taint;       /* of the whole text: the worst of all its statements, not only of `reason` */
     unsigned traits;
-    bool reparses; /* may change what later statements are read as (settings, temporary tables), or which
-                      prepared ones there are by SQL's own names */
+    bool reparses; /* may change what later statements are read as (temporary tables), or which prepared ones
+                      there are by SQL's own names */
+    bool rereads;  /* sets what may decide how their literals are read */
     bool shows_prepared;   /* lists the prepared ones */
     bool reparses_locally; /* such a setting, up to the end of the transaction */
     /* The words in `sql` that decided it ("pg_advisory_lock", "SET search_path"); not terminated, points

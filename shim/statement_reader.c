@@ -38,10 +38,33 @@ static bool reparses(enum pin_reason reason) {
     case PIN_LISTEN:
     case PIN_CURSOR:
     case PIN_IDENTITY:
+    case PIN_SETTING:
+    case PIN_CUSTOM_SETTING:
         return false;
     default:
         return true;
     }
+}
+
+bool reader_decides_reading(const char *name, size_t length) {
+    static const char *const names[] = {"timezone",
+                                        "time",
+                                        "datestyle",
+                                        "intervalstyle",
+                                        "xmloption",
+                                        "xml",
+                                        "names",
+                                        "transform_null_equals",
+                                        "array_nulls",
+                                        "lc_monetary",
+                                        "backslash_quote",
+                                        "standard_conforming_strings",
+                                        "all",
+                                        "client_encoding"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (length == strlen(names[i]) && strncasecmp(name, names[i], length) == 0)
+            return true;
+    return memchr(name, '\'', length) != NULL || memchr(name, '\n', length) != NULL;
 }
 
 void reader_pin(struct reader *reader, enum pin_reason reason, const struct token *first,
@@ -49,6 +72,7 @@ void reader_pin(struct reader *reader, enum pin_reason reason, const struct toke
     struct verdict *verdict = &reader->verdict;
     enum taint taint = pin_row(reason)->taint;
     verdict->reparses |= reparses(reason);
+    verdict->rereads |= reason == PIN_SETTING || reason == PIN_CUSTOM_SETTING;
     if (taint > verdict->taint)
         verdict->taint = taint;
     if (verdict->reason != PIN_NONE)
@@ -181,10 +205,16 @@ static void look_identifier(struct reader *reader) {
         reader_pin(reader, PIN_TEMPORARY, token, token);
     if (token->word.id == WORD_SET_CONFIG) {
         struct scanner rest = reader->scanner;
-        if (scanner_next(&rest).kind != TOKEN_OPEN || !call_is_local_setting(rest))
+        bool opens = scanner_next(&rest).kind == TOKEN_OPEN, rereads = reader->verdict.rereads;
+        struct token setting = scanner_peek(&rest);
+        bool harmless = opens && setting.kind == TOKEN_STRING && setting.text[0] == '\'' &&
+                        !reader_decides_reading(setting.text + 1, setting.length - 2);
+        if (!opens || !call_is_local_setting(rest))
             reader_pin(reader, PIN_CUSTOM_SETTING, token, token);
-        else
+        else if (!harmless)
             reader->verdict.reparses_locally = true;
+        if (harmless)
+            reader->verdict.rereads = rereads;
     } else if (token->word.flags & WORD_IS_REFUSED) {
         reader_pin(reader, token->word.reason, token, token);
         if (strncasecmp(name, "pg_prepared_st", 14) == 0)

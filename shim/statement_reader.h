@@ -68,6 +68,10 @@ void reader_rest(struct reader *reader);
 void reader_pin(struct reader *reader, enum pin_reason reason, const struct token *first,
                 const struct token *last);
 
+/* Does the setting of that name decide what a literal becomes when its statement is prepared? RESET ALL has
+ * one of them, too, and what is written in more than one piece may be one. */
+bool reader_decides_reading(const char *name, size_t length);
+
 static inline bool reader_is(const struct token *token, enum word_id id) {
     return token->kind == TOKEN_WORD && token->word.id == id;
 }

@@ -612,6 +612,128 @@ CASE(ordinary_texts, "", "words and backslashes in literals are no reason to kee
     PQfinish(second);
 }
 
+CASE(setting_first, "", "a setting at the start of a transaction asks nothing of the prepared tables") {
+    PGconn *owner = open_handle(), *first = open_handle(), *neighbour = open_handle(), *third = open_handle();
+    ask(owner, "CREATE TABLE goods (n int)");
+    expect_text(prepare(first, "q", "SELECT count(*) FROM goods"), "");
+    elsewhere(neighbour, true);
+    /* A snapshot would be too early for the first, and make the second miss what is locked away from it. */
+    ask(first, "BEGIN");
+    ask(first, "SET LOCAL TimeZone = 'UTC'");
+    expect_text(try_sql(first, "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ"), "SET");
+    ask(owner, "INSERT INTO goods VALUES (1)");
+    ask(first, "LOCK TABLE goods");
+    expect_text(execute(first, "q"), "1");
+    ask(first, "COMMIT");
+    /* Nor does it wait for a table, or keep one. */
+    ask(owner, "BEGIN");
+    ask(owner, "LOCK TABLE goods");
+    ask(first, "SET statement_timeout = '5s'");
+    ask(first, "BEGIN");
+    ask(first, "SET LOCAL TimeZone = 'UTC'");
+    ask(owner, "COMMIT");
+    ask(third, "SET lock_timeout = '2s'");
+    expect_text(try_sql(third, "ALTER TABLE goods ADD COLUMN size int"), "ALTER TABLE");
+    ask(first, "COMMIT");
+    expect_text(execute(first, "q"), "1");
+    elsewhere(neighbour, false);
+    ask(owner, "DROP TABLE goods");
+    PQfinish(owner);
+    PQfinish(first);
+    PQfinish(neighbour);
+    PQfinish(third);
+}
+
+CASE(locks, "", "what a setting makes the shim prepare holds no lock") {
+    PGconn *owner = open_handle(), *first = open_handle(), *neighbour = open_handle();
+    ask(owner, "CREATE TABLE goods (n int)");
+    expect_text(prepare(first, "q", "SELECT count(*) || 'x' FROM goods"), "");
+    elsewhere(neighbour, true);
+    ask(first, "BEGIN");
+    ask(first, "SET LOCAL TimeZone = 'UTC'");
+    ask(owner, "SET lock_timeout = '2s'");
+    expect_text(try_sql(owner, "ALTER TABLE goods ADD COLUMN size int"), "ALTER TABLE");
+    expect_text(execute(first, "q"), "0x");
+    ask(first, "COMMIT");
+    elsewhere(neighbour, false);
+    ask(owner, "DROP TABLE goods");
+    PQfinish(owner);
+    PQfinish(first);
+    PQfinish(neighbour);
+}
+
+CASE(local_encoding, "", "a text keeps its encoding when a transaction sets another") {
+    PGconn *first = open_handle(), *neighbour = open_handle();
+    expect_text(prepare(first, "q", "SELECT length('\xc3\xa9')"), "");
+    elsewhere(neighbour, true);
+    ask(first, "BEGIN");
+    ask(first, "SET LOCAL client_encoding = 'LATIN1'");
+    expect_text(execute(first, "q"), "1");
+    ask(first, "COMMIT");
+    expect_text(execute(first, "q"), "1");
+    elsewhere(neighbour, false);
+    PQfinish(first);
+    PQfinish(neighbour);
+}
+
+CASE(undone_setting, "", "a literal prepared under a setting that is rolled back keeps it") {
+    PGconn *first = open_handle();
+    const char *sql = "SELECT extract(epoch FROM '2020-01-01 00:00'::timestamptz)::bigint";
+    expect_text(prepare(first, "none", "SELECT 1"), "");
+    ask(first, "BEGIN");
+    ask(first, "SET TimeZone = 'Asia/Tokyo'");
+    expect_text(prepare(first, "q", sql), "");
+    const char *before = execute(first, "q");
+    ask(first, "ROLLBACK");
+    ask(first, "SET TimeZone = 'America/New_York'");
+    expect_text(execute(first, "q"), before);
+    expect_text(execute(first, "none"), "1");
+    PQfinish(first);
+}
+
+CASE(setting_then_pipeline, "", "a setting in a pipeline takes away no statement that it does not concern") {
+    static const char *const settings[] = {"SET LOCAL TimeZone = 'UTC'", "SET LOCAL app.tenant = '1'",
+                                           "SET statement_timeout = '5s'", "SET TimeZone = 'UTC'"};
+    PGconn *neighbour = open_handle();
+    for (size_t i = 0; i < sizeof settings / sizeof *settings; i++) {
+        PGconn *handle = open_handle();
+        expect_text(prepare(handle, "q", "SELECT 42"), "");
+        elsewhere(neighbour, true);
+        expect_number(PQenterPipelineMode(handle), 1);
+        expect_number(PQsendQueryParams(handle, settings[i], 0, NULL, NULL, NULL, NULL, 0), 1);
+        expect_number(PQsendQueryPrepared(handle, "q", 0, NULL, NULL, NULL, 0), 1);
+        expect_number(PQpipelineSync(handle), 1);
+        expect_text(came_to(handle, PQgetResult(handle)), "SET");
+        no_more(handle);
+        expect_text(came_to(handle, PQgetResult(handle)), "42");
+        no_more(handle);
+        reply_is(handle, PGRES_PIPELINE_SYNC);
+        expect_number(PQexitPipelineMode(handle), 1);
+        expect_text(execute(handle, "q"), "42");
+        elsewhere(neighbour, false);
+        PQfinish(handle);
+    }
+    PQfinish(neighbour);
+}
+
+CASE(no_end, "", "a lease that does not end piles no unnamed statements up on its connection") {
+    PGconn *handle = open_handle();
+    control("GRANT pg_read_all_stats TO app"); /* to look at its own memory */
+    ask(handle, "BEGIN");
+    for (int i = 0; i < 1000; i++) {
+        char sql[32], wanted[16];
+        snprintf(sql, sizeof sql, "SELECT %d", i);
+        snprintf(wanted, sizeof wanted, "%d", i);
+        expect_text(prepare(handle, "", sql), "");
+        expect_text(execute(handle, ""), wanted);
+    }
+    expect_text(
+        ask(handle, "SELECT count(*) < 300 FROM pg_backend_memory_contexts WHERE name = 'CachedPlanSource'"),
+        "t");
+    ask(handle, "COMMIT");
+    PQfinish(handle);
+}
+
 CASE(settings_in_pipeline, "", "nor does a setting in a pipeline change it: what cannot be had is refused") {
     PGconn *first = open_handle(), *neighbour = open_handle();
     expect_text(prepare(first, "q", "SELECT extract(epoch FROM '2020-01-01 00:00'::timestamptz)::bigint"),

@@ -83,10 +83,7 @@ static struct verdict judged(const char *sql) {
 }
 
 Test(prepared, what_changes_how_statements_are_read) {
-    static const char *const reparses[] = {"SET work_mem = '1MB'",
-                                           "SELECT 1; SET TimeZone = 'UTC'",
-                                           "SELECT nextval('s'), set_config('a', 'b', false)",
-                                           "PREPARE q AS SELECT 1",
+    static const char *const reparses[] = {"PREPARE q AS SELECT 1",
                                            "EXECUTE q",
                                            "EXPLAIN EXECUTE q",
                                            "CREATE TABLE t AS EXECUTE q",
@@ -110,9 +107,46 @@ Test(prepared, what_changes_how_statements_are_read) {
     for (size_t i = 0; i < sizeof does_not / sizeof *does_not; i++)
         cr_expect_not(judged(does_not[i]).reparses || judged(does_not[i]).reparses_locally, "%s",
                       does_not[i]);
+    static const char *const rereads[] = {"SELECT 1; SET TimeZone = 'UTC'",
+                                          "SET SESSION TIME ZONE 'UTC'",
+                                          "SET NAMES 'UTF8'",
+                                          "RESET ALL",
+                                          "SET U&\"TimeZone\" = 'UTC'",
+                                          "SET app.x = '1'; SET datestyle = iso; SET app.y = '1'",
+                                          "SELECT nextval('s'), set_config($1, $2, false)",
+                                          "SELECT set_config('Time'\n'Zone', 'UTC', false)",
+                                          "SELECT set_config(E'TimeZone', 'UTC', false)"};
+    static const char *const does_not_reread[] = {
+        "SET work_mem = '1MB'", "SET app.tenant = '1'", "RESET \"work_mem\"",
+        "SELECT nextval('s'), set_config('app.tenant', $1, true)", "SELECT set_config('work_mem', $1, true)"};
+    for (size_t i = 0; i < sizeof rereads / sizeof *rereads; i++)
+        cr_expect(judged(rereads[i]).rereads, "%s", rereads[i]);
+    for (size_t i = 0; i < sizeof does_not_reread / sizeof *does_not_reread; i++)
+        cr_expect_not(judged(does_not_reread[i]).rereads || judged(does_not_reread[i]).reparses ||
+                          judged(does_not_reread[i]).reparses_locally,
+                      "%s", does_not_reread[i]);
+    cr_expect(judged("SET LOCAL client_encoding = 'LATIN1'").reparses_locally);
     cr_expect(judged("SET LOCAL TimeZone = 'UTC'").reparses_locally);
     cr_expect(judged("SET LOCAL TIME ZONE 'UTC'").reparses_locally);
     cr_expect(judged("BEGIN; SET LOCAL \"datestyle\" TO iso").reparses_locally);
     cr_expect(judged("SELECT set_config('TimeZone', 'UTC', true)").reparses_locally);
     cr_expect(judged("TABLE pg_prepared_statements").shows_prepared);
+}
+
+Test(prepared, what_settings_may_read_in_another_way) {
+    static const char *const does[] = {"SELECT '1'",
+                                       "SELECT $$1$$",
+                                       "SELECT B'1'",
+                                       "SELECT 'open",
+                                       "SELECT a = NULL FROM t",
+                                       "SELECT \"\xc3\xa9\"",
+                                       "SELECT U&\"a\"",
+                                       "SELECT NULL",
+                                       "/* \xc3\xa9 */ SELECT 1"};
+    static const char *const does_not[] = {"SELECT 1, $1, \"null\" -- 'x'",
+                                           "SELECT a FROM t WHERE b IS NOT NULL OR c is null"};
+    for (size_t i = 0; i < sizeof does / sizeof *does; i++)
+        cr_expect(prepared_holds_literal(does[i]), "%s", does[i]);
+    for (size_t i = 0; i < sizeof does_not / sizeof *does_not; i++)
+        cr_expect_not(prepared_holds_literal(does_not[i]), "%s", does_not[i]);
 }
