@@ -614,30 +614,30 @@ CASE(ordinary_texts, "", "words and backslashes in literals are no reason to kee
 
 CASE(setting_first, "", "a setting at the start of a transaction asks nothing of the prepared tables") {
     PGconn *owner = open_handle(), *first = open_handle(), *neighbour = open_handle(), *third = open_handle();
-    ask(owner, "CREATE TABLE goods (n int)");
-    expect_text(prepare(first, "q", "SELECT count(*) FROM goods"), "");
+    ask(owner, "CREATE TABLE wares (n int)");
+    expect_text(prepare(first, "q", "SELECT count(*) FROM wares"), "");
     elsewhere(neighbour, true);
     /* A snapshot would be too early for the first, and make the second miss what is locked away from it. */
     ask(first, "BEGIN");
     ask(first, "SET LOCAL TimeZone = 'UTC'");
     expect_text(try_sql(first, "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ"), "SET");
-    ask(owner, "INSERT INTO goods VALUES (1)");
-    ask(first, "LOCK TABLE goods");
+    ask(owner, "INSERT INTO wares VALUES (1)");
+    ask(first, "LOCK TABLE wares");
     expect_text(execute(first, "q"), "1");
     ask(first, "COMMIT");
     /* Nor does it wait for a table, or keep one. */
     ask(owner, "BEGIN");
-    ask(owner, "LOCK TABLE goods");
+    ask(owner, "LOCK TABLE wares");
     ask(first, "SET statement_timeout = '5s'");
     ask(first, "BEGIN");
     ask(first, "SET LOCAL TimeZone = 'UTC'");
     ask(owner, "COMMIT");
     ask(third, "SET lock_timeout = '2s'");
-    expect_text(try_sql(third, "ALTER TABLE goods ADD COLUMN size int"), "ALTER TABLE");
+    expect_text(try_sql(third, "ALTER TABLE wares ADD COLUMN size int"), "ALTER TABLE");
     ask(first, "COMMIT");
     expect_text(execute(first, "q"), "1");
     elsewhere(neighbour, false);
-    ask(owner, "DROP TABLE goods");
+    ask(owner, "DROP TABLE wares");
     PQfinish(owner);
     PQfinish(first);
     PQfinish(neighbour);
@@ -646,17 +646,17 @@ CASE(setting_first, "", "a setting at the start of a transaction asks nothing of
 
 CASE(locks, "", "what a setting makes the shim prepare holds no lock") {
     PGconn *owner = open_handle(), *first = open_handle(), *neighbour = open_handle();
-    ask(owner, "CREATE TABLE goods (n int)");
-    expect_text(prepare(first, "q", "SELECT count(*) || 'x' FROM goods"), "");
+    ask(owner, "CREATE TABLE wares (n int)");
+    expect_text(prepare(first, "q", "SELECT count(*) || 'x' FROM wares"), "");
     elsewhere(neighbour, true);
     ask(first, "BEGIN");
     ask(first, "SET LOCAL TimeZone = 'UTC'");
     ask(owner, "SET lock_timeout = '2s'");
-    expect_text(try_sql(owner, "ALTER TABLE goods ADD COLUMN size int"), "ALTER TABLE");
+    expect_text(try_sql(owner, "ALTER TABLE wares ADD COLUMN size int"), "ALTER TABLE");
     expect_text(execute(first, "q"), "0x");
     ask(first, "COMMIT");
     elsewhere(neighbour, false);
-    ask(owner, "DROP TABLE goods");
+    ask(owner, "DROP TABLE wares");
     PQfinish(owner);
     PQfinish(first);
     PQfinish(neighbour);
