@@ -374,7 +374,7 @@ CASE(closing_handler, "", "a signal handler that closes numbers disturbs no quer
     expect(sigaction(SIGALRM, &action, NULL) == 0 && setitimer(ITIMER_REAL, &often, NULL) == 0);
     double until = seconds_now() + 1.0;
     for (int i = 0; seconds_now() < until; i++) {
-        char sql[64], wanted[16];
+        char sql[64], wanted[32];
         snprintf(wanted, sizeof wanted, "%d", i);
         snprintf(sql, sizeof sql, "SELECT %d", i);
         PGresult *result = PQexec(i % 2 ? first : second, sql);
@@ -397,7 +397,7 @@ CASE(all_numbers, "PQONE_MAX_CONNECTIONS=3",
     enum { HANDLES = 45, LIMIT = 64 };
     PGconn *handles[HANDLES];
     struct rlimit limit, after;
-    char sql[40], wanted[16];
+    char sql[40], wanted[32];
     expect(getrlimit(RLIMIT_NOFILE, &limit) == 0);
     if (limit.rlim_max < 16384)
         skip("RLIMIT_NOFILE allows too few numbers");
