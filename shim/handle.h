@@ -96,7 +96,7 @@ struct handle {
     struct prepared *statements; /* that PQprepare made, by the program's names (carried.h) */
     bool unproven;               /* one of them was sent, and no answer was seen yet */
     bool natural;                /* its session is its own, and statements go by the program's names there */
-    bool rereads;  /* a setting of its session reads them in another way */
+    bool rereads;                /* a setting of its session reads them in another way */
     bool reparses; /* until its transaction ends literals may be read in another way than usual */
     struct ledger_handle *row;
     struct spans spans; /* with PQONE_TRACE */
