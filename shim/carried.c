@@ -9,17 +9,13 @@
 
 #include "lease.h"
 #include "outbox.h"
+#include "pipeline.h"
 #include "settings.h"
 #include "statement_scanner.h"
 
 static bool carries(const struct handle *handle) {
     return !handle->natural && settings()->mode == MODE_SHARE && handle->set->target &&
            !handle->set->target->replication;
-}
-
-/* Also where the connection only will be in pipeline mode. */
-static bool in_pipeline(const struct handle *handle, const struct server *server) {
-    return handle->pipelined || handle->libpq->PQpipelineStatus(server->conn) != PQ_PIPELINE_OFF;
 }
 
 static PGTransactionStatusType status_of(const struct server *server) {
@@ -101,7 +97,7 @@ static void drop_unnamed(struct handle *handle, struct server *server) {
     PGTransactionStatusType status = status_of(server);
     while (old && there && there->number != old->number)
         there = there->next;
-    if (!old || !there || in_pipeline(handle, server) ||
+    if (!old || !there || pipeline_is_on(handle, server) ||
         (status != PQTRANS_IDLE && status != PQTRANS_INTRANS))
         return;
     char text[PREPARED_NAME + 32];
@@ -257,7 +253,7 @@ PGresult *carried_PQclosePrepared(struct call *call, struct handle *handle, cons
     if (!one || !(one = prepared_named(handle->statements, name)))
         return give(call, handle,
                     handle->libpq->PQclosePrepared(conn, outbox_statement(call->server, call->number, name)));
-    if (in_pipeline(handle, call->server)) /* libpq refuses */
+    if (pipeline_is_on(handle, call->server)) /* libpq refuses */
         snprintf(ours, sizeof ours, "%s", prepared_nobodys);
     else
         close_one(handle, call->server, one, ours);
@@ -406,7 +402,7 @@ int carried_PQsendDescribePrepared(struct call *call, struct handle *handle, con
         call->statement = one;
         return post_PQsendDescribePrepared(call, name);
     }
-    may_wait = status_of(call->server) != PQTRANS_ACTIVE && !in_pipeline(handle, call->server);
+    may_wait = status_of(call->server) != PQTRANS_ACTIVE && !pipeline_is_on(handle, call->server);
     const char *asked = one ? prepared_nobodys : outbox_statement(call->server, call->number, name);
     if (one && (may_wait || prepared_on(call->server, one)) &&
         place(handle, call->server, one, ours, &failure))
@@ -440,7 +436,7 @@ int carried_PQsendClosePrepared(struct call *call, struct handle *handle, const 
             forget(handle, name);
         return posted;
     }
-    if (one && (status_of(call->server) != PQTRANS_ACTIVE || in_pipeline(handle, call->server)))
+    if (one && (status_of(call->server) != PQTRANS_ACTIVE || pipeline_is_on(handle, call->server)))
         close_one(handle, call->server, one, ours);
     else
         one = NULL;

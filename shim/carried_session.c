@@ -7,12 +7,9 @@
 
 #include "carried.h"
 #include "lease.h"
+#include "pipeline.h"
 #include "settings.h"
 #include "statement_scanner.h"
-
-static bool in_pipeline(const struct handle *handle, const struct server *server) {
-    return handle->pipelined || handle->libpq->PQpipelineStatus(server->conn) != PQ_PIPELINE_OFF;
-}
 
 static bool is_word(const struct token *token, const char *word) {
     return token->kind == TOKEN_WORD && token->length == strlen(word) &&
@@ -94,7 +91,7 @@ static bool have_one(struct handle *handle, struct server *server, char name[PRE
 
 void carried_drop(struct call *call, struct handle *handle, struct server *server) {
     PGTransactionStatusType status = handle->libpq->PQtransactionStatus(server->conn);
-    bool pipeline = in_pipeline(handle, server);
+    bool pipeline = pipeline_is_on(handle, server);
     struct prepared *one = handle->statements;
     if (status == PQTRANS_INERROR || (status == PQTRANS_ACTIVE && !pipeline))
         return; /* it is refused */
@@ -137,7 +134,7 @@ static void prepare_truly(struct server *server, const struct prepared *one, boo
 
 static bool may_ask(const struct handle *handle, const struct server *server) {
     PGTransactionStatusType status = handle->libpq->PQtransactionStatus(server->conn);
-    return (status == PQTRANS_IDLE || status == PQTRANS_INTRANS) && !in_pipeline(handle, server);
+    return (status == PQTRANS_IDLE || status == PQTRANS_INTRANS) && !pipeline_is_on(handle, server);
 }
 
 /* What others prepared there is no business of the handle's, which by now has statements of its own there. */

@@ -46,3 +46,7 @@ bool pipeline_is_at_rest(struct handle *handle, struct server *server) {
     handle->pipelined = true;
     return true;
 }
+
+bool pipeline_is_on(const struct handle *handle, const struct server *server) {
+    return handle->pipelined || handle->libpq->PQpipelineStatus(server->conn) != PQ_PIPELINE_OFF;
+}

@@ -13,4 +13,7 @@ PGpipelineStatus pipeline_status(const struct handle *handle);
  * leaves it, and the handle alone is in the mode. */
 bool pipeline_is_at_rest(struct handle *handle, struct server *server);
 
+/* Is the handle in pipeline mode, also where the connection only will be with its next call? */
+bool pipeline_is_on(const struct handle *handle, const struct server *server);
+
 #endif
